@@ -1,1 +1,52 @@
-//! (being furnished)
+//! The state of the house in SQLite: what outlives the process. Owns the schema, the migrations and every line of SQL; the only
+//! room with either. Every room may call it through [`Db`]; all methods are asynchronous and none blocks an arbiter.
+//!
+//! One thread owns the one writing connection and is sent closures; what has queued up meanwhile goes into one transaction, and
+//! an answer is given only after the commit. Two more threads read. Nothing else opens the file, and a lock on the state
+//! directory keeps a second process out.
+
+mod attempts;
+mod errors;
+mod evaluations;
+mod outcomes;
+mod pulls;
+mod repositories;
+mod reviews;
+
+use std::path::Path;
+
+pub use attempts::{AttemptEnd, AttemptRow, BuildStats, NewAttempt};
+pub use errors::{DbError, OpenError};
+pub use outcomes::{DEFAULT_REMEMBER, Remembered};
+pub use pulls::{PullFilter, PullOrder, PullRow, PullState};
+pub use repositories::RepositoryRow;
+pub use reviews::{NewReview, ReviewRow};
+
+use crate::config::StateDir;
+
+/// The database of one state directory. A clone is another handle on the same connections; the last one to go writes what is
+/// queued, closes the file and releases the directory.
+#[derive(Clone)]
+pub struct Db {}
+
+impl Db {
+    /// Creates the directory where it is missing (mode 0700), takes its lock, brings the schema up to date.
+    pub fn open(_state: &StateDir) -> Result<Db, OpenError> {
+        todo!()
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        todo!()
+    }
+
+    /// Returns when all that was posted before is written.
+    pub async fn flush(&self) -> Result<(), DbError> {
+        todo!()
+    }
+
+    /// Writes what is queued, closes the file, releases the directory. Other handles answer [`DbError::Closed`] from then on.
+    pub async fn close(self) {
+        todo!()
+    }
+}
