@@ -1,0 +1,54 @@
+# What the set-up scripts share. To be sourced, not run.
+
+# Ends with one sentence for the person at the keyboard.
+stop() {
+  echo "snowgate: $*" >&2
+  exit 1
+}
+
+say() { echo "snowgate: $*" >&2; }
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# Runs a command as root: directly, or through sudo where that asks nothing or somebody can answer. Status 100: no way.
+as_root() {
+  if [ "$(id -u)" = 0 ]; then
+    "$@"
+  elif have sudo && { sudo -n true 2>/dev/null || { [ -t 0 ] && [ -t 2 ]; }; }; then
+    sudo "$@"
+  else
+    return 100
+  fi
+}
+
+# Where our own Nix lives: outside the checkout, so that it survives `cargo clean`; and as root outside /root, which the
+# build users and the evaluator's unprivileged user cannot enter.
+nix_prefix() {
+  if [ -n "${SNOWGATE_NIX_PREFIX:-}" ]; then
+    echo "$SNOWGATE_NIX_PREFIX"
+  elif [ "$(id -u)" = 0 ]; then
+    echo /opt/snowgate/nix
+  else
+    echo "${XDG_CACHE_HOME:-$HOME/.cache}/snowgate/nix"
+  fi
+}
+
+# Installs Debian packages; asks the mirrors for their lists only when what we know is missing or too old to serve.
+install_packages() {
+  have apt-get || stop "please install these with your package manager, then try again: $*."
+  say "installing Debian packages: $*"
+  local log status=0
+  log=$(mktemp)
+  apt_install "$@" >"$log" 2>&1 || { as_root apt-get -q update >>"$log" 2>&1 && apt_install "$@" >>"$log" 2>&1; } || status=$?
+  if [ "$status" != 0 ]; then
+    tail -5 "$log" >&2
+    rm -f "$log"
+    [ "$status" != 100 ] || stop "only root can install packages: run \`apt-get install $*\` as root, then try again."
+    stop "these packages could not be installed: $*."
+  fi
+  rm -f "$log"
+}
+
+apt_install() {
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends -o DPkg::Lock::Timeout=300 install "$@"
+}
