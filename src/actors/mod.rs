@@ -2,3 +2,4 @@
 //! mailboxes are bounded; nothing blocks an arbiter. A crash restarts that actor alone, from the database.
 
 pub mod events;
+pub mod scheduler;

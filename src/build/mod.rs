@@ -1,1 +1,12 @@
-//! (being furnished)
+//! Building: one graph over all reviews, one attempt per derivation however many wait for it.
+//!
+//! PURE: no clock, no database, no process. It owns the graph of what is to be built ([`Graph`]), the order in which ready
+//! derivations are built ([`Queue`], [`Priority`]) and the question whether a builder can build something ([`Offer`]).
+//! The Scheduler (`actors/scheduler`) is the only caller of the graph; `web/` and `cli/` read the snapshot types.
+
+mod offer;
+mod priority;
+pub mod snapshot;
+
+pub use offer::{Offer, Requirements};
+pub use priority::Priority;

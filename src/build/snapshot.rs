@@ -1,0 +1,74 @@
+//! What the pages and the interface show of the queue and the builders.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::domain::{DrvPath, ReviewId, System};
+
+/// The queue at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Snapshot {
+    /// Ready ones first, in the order in which they will start; then those that wait for others. At most as many as were asked for.
+    pub waiting: Vec<QueueItem>,
+    pub running: Vec<RunningItem>,
+    /// Always of everything.
+    pub counts: QueueCounts,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct QueueCounts {
+    /// Could start now, had a builder a free slot.
+    pub ready: u64,
+    /// Wait for dependencies.
+    pub blocked: u64,
+    /// Wait for another try after an infrastructure failure.
+    pub backing_off: u64,
+    pub running: u64,
+    /// Settled and still of interest to a review.
+    pub settled: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct QueueItem {
+    pub drv: DrvPath,
+    pub system: System,
+    pub reviews: Vec<ReviewId>,
+    /// How many of its direct dependencies are not there yet.
+    pub waits_for: u64,
+    pub expected_seconds: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RunningItem {
+    pub drv: DrvPath,
+    pub builder: String,
+    pub since: Timestamp,
+    pub reviews: Vec<ReviewId>,
+    /// The attempt's time stamp, as in the address of its log.
+    pub attempt: String,
+    pub expected_seconds: f64,
+}
+
+/// One builder, as the page of builders shows it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BuilderRow {
+    pub name: String,
+    pub systems: Vec<System>,
+    pub slots: u64,
+    pub running: u64,
+    pub features: Vec<String>,
+    pub mandatory: Vec<String>,
+    pub state: BuilderState,
+    /// Why it is not simply ready.
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BuilderState {
+    Ready,
+    /// Takes nothing until its back-off ends.
+    BackingOff,
+    /// Configured, and not there (yet).
+    Absent,
+}
