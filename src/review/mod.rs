@@ -1,4 +1,23 @@
 //! PURE: base + head + outcomes -> changes, categories, verdict, report. No clock, no database, no process.
-//! The Reviewer calls it; `cli/` and `web/` render what it returns.
+//!
+//! Owns what a change *is* ([`compare`]), what it is *called* once builds end ([`category`]), who is to blame ([`failures`]) and
+//! whether to merge ([`verdict`]); [`report()`] puts them together. The Reviewer calls it, as often as it likes: the same values give
+//! the same report. `cli/` and `web/` render what it returns; [`plain`] makes text from outside fit to show.
 
+pub mod category;
+mod closure;
+mod compare;
+mod facts;
+pub mod failures;
+pub mod plain;
+mod policy;
 pub mod report;
+mod report_of;
+#[cfg(test)]
+pub(crate) mod samples;
+pub mod verdict;
+
+pub use compare::{Comparison, Row, compare};
+pub use facts::{Closure, DetailKey, Fact, Facts, Header};
+pub use policy::{BaseBuilds, Policy};
+pub use report_of::report;

@@ -209,6 +209,9 @@ pub struct EvalErrorRow {
     pub system: System,
     pub status: EvalErrorStatus,
     pub message: String,
+    /// How many attributes, derivations on the base, lie below this one and are out of sight on head.
+    #[serde(default)]
+    pub hides: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
