@@ -61,7 +61,8 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            base: BaseBuilds::Failing,
+            // a fresh state directory knows nothing of the base: without its builds a repaired package would pass for one that always built
+            base: BaseBuilds::All,
             newly_failing: Level::Block,
             new_failing: Level::Block,
             still_failing: Level::Info,

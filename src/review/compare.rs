@@ -1,5 +1,5 @@
+use super::Policy;
 use super::facts::{DetailKey, Facts};
-use super::policy::Policy;
 use super::report::{ChangeKind, EvalErrorRow};
 use crate::domain::{AttrPath, DrvPath, Evaluation, Job, JobsetName, Side, System};
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::policy::Policy;
+use super::Policy;
 use super::report::{EvaluationRow, Merge, Revision, State, Timings};
 use crate::domain::{
     Attr, AttrPath, Detail, DrvPath, Evaluation, JobsetName, Outcome, RepositoryName, ReviewId, Side, StorePath, System,

@@ -10,14 +10,13 @@ mod compare;
 mod facts;
 pub mod failures;
 pub mod plain;
-mod policy;
 pub mod report;
 mod report_of;
 #[cfg(test)]
 pub(crate) mod samples;
 pub mod verdict;
 
+pub use crate::config::repository::{BaseBuilds, Policy};
 pub use compare::{Comparison, Row, compare};
 pub use facts::{Closure, DetailKey, Fact, Facts, Header};
-pub use policy::{BaseBuilds, Policy};
 pub use report_of::report;
