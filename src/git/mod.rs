@@ -1,1 +1,25 @@
-//! (being furnished)
+//! Git repositories, by way of the `git` command (2.38 or later): revisions, merge trees without a worktree, differences, and
+//! checked-out trees for the evaluator.
+//!
+//! Owns: a bare scratch repository per repository of the user's (it borrows the user's objects and takes all new ones, so that
+//! nothing is ever written into the user's repository), and the pool of checked-out trees. Only `actors/`, `forge/` and the
+//! commands of `cli/` call it; no other room starts `git`.
+
+mod branches;
+mod command;
+mod error;
+mod history;
+mod merge;
+mod objects;
+mod repository;
+mod worktrees;
+
+#[cfg(test)]
+pub(crate) mod fixture;
+
+pub use branches::Branch;
+pub use error::GitError;
+pub use history::{Commit, DiffStat};
+pub use merge::MergeTree;
+pub use repository::Repository;
+pub use worktrees::{Checkout, Worktrees};
