@@ -1,7 +1,7 @@
 # `make demo` and `make test` are all a newcomer needs: each prepares the machine first (see assets/setup/with).
 with := assets/setup/with
 
-.PHONY: help demo test check fmt lint bench build install nixos clean
+.PHONY: help demo test check fmt bench build shell
 
 help: ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
