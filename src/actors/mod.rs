@@ -2,4 +2,5 @@
 //! mailboxes are bounded; nothing blocks an arbiter. A crash restarts that actor alone, from the database.
 
 pub mod events;
+pub mod house;
 pub mod scheduler;
