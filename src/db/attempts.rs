@@ -2,8 +2,16 @@
 
 use std::collections::HashMap;
 
+use diesel::prelude::*;
+use diesel::sqlite::SqliteConnection;
+
+use super::columns::{self, CHUNK, count, integer, now, parsed};
+use super::schema::{attempts as a, durations as d, outcome_sums as s};
+use super::threads::Fault;
 use super::{Db, DbError};
 use crate::domain::{DrvPath, Outcome, ReviewId};
+
+const WHAT: &str = "an attempt";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewAttempt {
@@ -43,61 +51,164 @@ pub struct AttemptRow {
     pub peak_memory_bytes: Option<u64>,
 }
 
-/// Sums for the metrics.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct BuildStats {
-    /// Ended attempts by outcome, and their seconds.
-    pub attempts: HashMap<Outcome, (u64, f64)>,
-    pub repositories: u64,
-    pub open_pulls: u64,
-    pub reviews: u64,
-    pub open_reviews: u64,
-    pub evaluations: u64,
-    pub remembered_outcomes: u64,
-    pub database_bytes: u64,
+type Raw =
+    ((String, String, String, Option<String>, i64), (Option<String>, Option<f64>, Option<String>, Option<f64>, Option<i64>));
+
+const COLUMNS: (
+    (a::drv, a::time, a::builder, a::review, a::started_at),
+    (a::outcome, a::seconds, a::message, a::cpu_seconds, a::peak_memory_bytes),
+) = (
+    (a::drv, a::time, a::builder, a::review, a::started_at),
+    (a::outcome, a::seconds, a::message, a::cpu_seconds, a::peak_memory_bytes),
+);
+
+fn row(
+    ((drv, time, builder, review, started_at), (outcome, seconds, message, cpu_seconds, peak)): Raw,
+) -> Result<AttemptRow, DbError> {
+    Ok(AttemptRow {
+        drv: parsed(WHAT, &drv)?,
+        time,
+        builder,
+        review: review.map(ReviewId::new),
+        started_at: columns::time(WHAT, started_at)?,
+        outcome: outcome.map(|outcome| columns::outcome(WHAT, &outcome)).transpose()?,
+        seconds,
+        message,
+        cpu_seconds,
+        peak_memory_bytes: peak.map(count),
+    })
+}
+
+/// How much the latest duration of a package weighs against all before it.
+const LATEST: f64 = 0.4;
+
+fn starting(attempt: NewAttempt) -> impl FnMut(&mut SqliteConnection) -> Result<(), Fault> + Send + 'static {
+    let started_at = now();
+    move |connection| {
+        diesel::insert_into(a::table)
+            .values((
+                a::drv.eq(attempt.drv.as_str()),
+                a::base_name.eq(attempt.drv.base_name()),
+                a::time.eq(&attempt.time),
+                a::builder.eq(&attempt.builder),
+                a::review.eq(attempt.review.as_ref().map(ReviewId::as_str)),
+                a::started_at.eq(started_at),
+            ))
+            .execute(connection)?;
+        Ok(())
+    }
+}
+
+fn finishing(end: AttemptEnd) -> impl FnMut(&mut SqliteConnection) -> Result<(), Fault> + Send + 'static {
+    move |connection| {
+        let attempt = a::table.filter(a::base_name.eq(end.drv.base_name())).filter(a::time.eq(&end.time));
+        let ended = diesel::update(attempt.filter(a::outcome.is_null()))
+            .set((
+                a::outcome.eq(end.outcome.as_str()),
+                a::seconds.eq(end.seconds),
+                a::message.eq(&end.message),
+                a::cpu_seconds.eq(end.cpu_seconds),
+                a::peak_memory_bytes.eq(end.peak_memory_bytes.map(integer)),
+            ))
+            .execute(connection)?;
+        // an end that was stored before counts once
+        if ended > 0 {
+            count_end(connection, end.outcome, end.seconds)?;
+            if end.outcome == Outcome::Succeeded {
+                learn(connection, end.drv.pname_version().0, end.seconds)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn learn(connection: &mut SqliteConnection, pname: &str, seconds: f64) -> QueryResult<()> {
+    diesel::insert_into(d::table)
+        .values((d::pname.eq(pname), d::seconds.eq(seconds), d::samples.eq(1)))
+        .on_conflict(d::pname)
+        .do_update()
+        .set((d::seconds.eq(d::seconds * (1.0 - LATEST) + seconds * LATEST), d::samples.eq(d::samples + 1)))
+        .execute(connection)?;
+    Ok(())
+}
+
+fn count_end(connection: &mut SqliteConnection, outcome: Outcome, seconds: f64) -> QueryResult<()> {
+    diesel::insert_into(s::table)
+        .values((s::outcome.eq(outcome.as_str()), s::attempts.eq(1), s::seconds.eq(seconds)))
+        .on_conflict(s::outcome)
+        .do_update()
+        .set((s::attempts.eq(s::attempts + 1), s::seconds.eq(s::seconds + seconds)))
+        .execute(connection)?;
+    Ok(())
 }
 
 impl Db {
-    pub async fn start_attempt(&self, _attempt: NewAttempt) -> Result<(), DbError> {
-        todo!()
+    pub async fn start_attempt(&self, attempt: NewAttempt) -> Result<(), DbError> {
+        self.threads.write(starting(attempt)).await
     }
 
-    pub async fn finish_attempt(&self, _end: AttemptEnd) -> Result<(), DbError> {
-        todo!()
+    pub async fn finish_attempt(&self, end: AttemptEnd) -> Result<(), DbError> {
+        self.threads.write(finishing(end)).await
     }
 
     /// As [`Db::start_attempt`], without waiting: a failure to write is logged.
-    pub fn post_attempt_started(&self, _attempt: NewAttempt) {
-        todo!()
+    pub fn post_attempt_started(&self, attempt: NewAttempt) {
+        self.threads.post("the start of an attempt", starting(attempt));
     }
 
     /// As [`Db::finish_attempt`], without waiting: a failure to write is logged.
-    pub fn post_attempt_finished(&self, _end: AttemptEnd) {
-        todo!()
+    pub fn post_attempt_finished(&self, end: AttemptEnd) {
+        self.threads.post("the end of an attempt", finishing(end));
     }
 
     /// Of the derivation with this base name (`HASH-NAME.drv`), newest first.
-    pub async fn attempts(&self, _base_name: &str) -> Result<Vec<AttemptRow>, DbError> {
-        todo!()
+    pub async fn attempts(&self, base_name: &str) -> Result<Vec<AttemptRow>, DbError> {
+        let base_name = base_name.to_owned();
+        self.threads
+            .read(move |connection| {
+                let rows: Vec<Raw> =
+                    a::table.filter(a::base_name.eq(base_name)).order(a::id.desc()).select(COLUMNS).load(connection)?;
+                Ok(rows.into_iter().map(row).collect::<Result<_, _>>()?)
+            })
+            .await
     }
 
     /// Attempts without an end: at start, those that died with the process before.
     pub async fn unfinished_attempts(&self) -> Result<Vec<AttemptRow>, DbError> {
-        todo!()
+        self.threads
+            .read(|connection| {
+                let rows: Vec<Raw> = a::table.filter(a::outcome.is_null()).order(a::id).select(COLUMNS).load(connection)?;
+                Ok(rows.into_iter().map(row).collect::<Result<_, _>>()?)
+            })
+            .await
     }
 
     /// Ends every unfinished attempt as `infrastructure`; how many there were. To be called once at start.
     pub async fn abandon_attempts(&self) -> Result<u64, DbError> {
-        todo!()
+        self.threads
+            .write(|connection| {
+                let abandoned = diesel::update(a::table.filter(a::outcome.is_null()))
+                    .set((a::outcome.eq(Outcome::Infrastructure.as_str()), a::message.eq("snowgate ended while this build ran")))
+                    .execute(connection)?;
+                Ok(abandoned as u64)
+            })
+            .await
     }
 
     /// A weighted mean of the seconds that successful builds of each package took, recent ones weighing more. Packages
     /// (`pname` of [`DrvPath::pname_version`]) that never succeeded are absent.
-    pub async fn expected_seconds(&self, _pnames: &[String]) -> Result<HashMap<String, f64>, DbError> {
-        todo!()
-    }
-
-    pub async fn stats(&self) -> Result<BuildStats, DbError> {
-        todo!()
+    pub async fn expected_seconds(&self, pnames: &[String]) -> Result<HashMap<String, f64>, DbError> {
+        let pnames = pnames.to_vec();
+        self.threads
+            .read(move |connection| {
+                let mut expected = HashMap::new();
+                for chunk in pnames.chunks(CHUNK) {
+                    let rows: Vec<(String, f64)> =
+                        d::table.filter(d::pname.eq_any(chunk)).select((d::pname, d::seconds)).load(connection)?;
+                    expected.extend(rows);
+                }
+                Ok(expected)
+            })
+            .await
     }
 }

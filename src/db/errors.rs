@@ -26,6 +26,12 @@ pub enum OpenError {
     Directory { dir: PathBuf, reason: String },
     #[error("no space is left for the database {}: free some, or name another directory with --state; nothing was lost", path.display())]
     Full { path: PathBuf },
+    #[error(
+        "the database {} is damaged; move it away to begin afresh (reviews can be made again), or put a backup in its place; \
+         nothing was changed",
+        path.display()
+    )]
+    Damaged { path: PathBuf },
     #[error("the database {} can't be opened: {reason}", path.display())]
     Broken { path: PathBuf, reason: String },
 }

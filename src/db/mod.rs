@@ -6,47 +6,59 @@
 //! directory keeps a second process out.
 
 mod attempts;
+mod columns;
 mod errors;
 mod evaluations;
+mod lock;
+mod open;
 mod outcomes;
 mod pulls;
 mod repositories;
 mod reviews;
+mod schema;
+mod stats;
+#[cfg(test)]
+mod tests;
+mod threads;
 
 use std::path::Path;
+use std::sync::Arc;
 
-pub use attempts::{AttemptEnd, AttemptRow, BuildStats, NewAttempt};
+pub use attempts::{AttemptEnd, AttemptRow, NewAttempt};
 pub use errors::{DbError, OpenError};
 pub use outcomes::{DEFAULT_REMEMBER, Remembered};
 pub use pulls::{PullFilter, PullOrder, PullRow, PullState};
 pub use repositories::RepositoryRow;
 pub use reviews::{NewReview, ReviewRow};
+pub use stats::BuildStats;
 
 use crate::config::StateDir;
 
 /// The database of one state directory. A clone is another handle on the same connections; the last one to go writes what is
 /// queued, closes the file and releases the directory.
 #[derive(Clone)]
-pub struct Db {}
+pub struct Db {
+    threads: Arc<threads::Threads>,
+}
 
 impl Db {
     /// Creates the directory where it is missing (mode 0700), takes its lock, brings the schema up to date.
-    pub fn open(_state: &StateDir) -> Result<Db, OpenError> {
-        todo!()
+    pub fn open(state: &StateDir) -> Result<Db, OpenError> {
+        Ok(Db { threads: Arc::new(threads::Threads::start(state)?) })
     }
 
     /// The file.
     pub fn path(&self) -> &Path {
-        todo!()
+        self.threads.path()
     }
 
     /// Returns when all that was posted before is written.
     pub async fn flush(&self) -> Result<(), DbError> {
-        todo!()
+        self.threads.write(|_| Ok(())).await
     }
 
     /// Writes what is queued, closes the file, releases the directory. Other handles answer [`DbError::Closed`] from then on.
     pub async fn close(self) {
-        todo!()
+        self.threads.close().await;
     }
 }

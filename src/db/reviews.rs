@@ -1,8 +1,18 @@
 //! Reviews and their reports.
 
+use diesel::expression::SqlLiteral;
+use diesel::prelude::*;
+use diesel::sql_types::BigInt;
+use diesel::sqlite::SqliteConnection;
+
+use super::columns::{compressed, count, expanded, integer, now, of_word, parsed, time, word};
+use super::schema::{pulls as p, reports, reviews as r};
+use super::threads::Fault;
 use super::{Db, DbError};
 use crate::domain::{CommitId, RepositoryName, ReviewId, TreeId};
 use crate::review::report::{Decision, Report, State};
+
+const WHAT: &str = "a review";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewReview {
@@ -37,47 +47,228 @@ pub struct ReviewRow {
     pub created_at: jiff::Timestamp,
     pub updated_at: jiff::Timestamp,
     pub superseded_by: Option<ReviewId>,
-    /// Why the review could not be completed, in one sentence.
+    /// In state `error`: why the review could not be completed, in one sentence.
     pub error: Option<String>,
 }
 
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = super::schema::reviews)]
+pub(super) struct Raw {
+    id: String,
+    repository: String,
+    number: Option<i64>,
+    base_rev: String,
+    base_ref: Option<String>,
+    head_rev: String,
+    head_ref: Option<String>,
+    tree: Option<String>,
+    state: String,
+    decision: String,
+    summary: String,
+    rebuilds: i64,
+    newly_failing: i64,
+    created_at: i64,
+    updated_at: i64,
+    superseded_by: Option<String>,
+}
+
+impl TryFrom<Raw> for ReviewRow {
+    type Error = DbError;
+
+    fn try_from(raw: Raw) -> Result<Self, DbError> {
+        let state = of_word(WHAT, &raw.state)?;
+        Ok(Self {
+            id: ReviewId::new(raw.id),
+            repository: RepositoryName::new(raw.repository),
+            number: raw.number.map(count),
+            base_rev: parsed(WHAT, &raw.base_rev)?,
+            base_ref: raw.base_ref,
+            head_rev: parsed(WHAT, &raw.head_rev)?,
+            head_ref: raw.head_ref,
+            tree: raw.tree.map(|tree| parsed(WHAT, &tree)).transpose()?,
+            state,
+            decision: of_word(WHAT, &raw.decision)?,
+            error: (state == State::Error).then(|| raw.summary.clone()),
+            summary: raw.summary,
+            rebuilds: count(raw.rebuilds),
+            newly_failing: count(raw.newly_failing),
+            created_at: time(WHAT, raw.created_at)?,
+            updated_at: time(WHAT, raw.updated_at)?,
+            superseded_by: raw.superseded_by.map(ReviewId::new),
+        })
+    }
+}
+
+fn rows(raw: Vec<Raw>) -> Result<Vec<ReviewRow>, Fault> {
+    Ok(raw.into_iter().map(ReviewRow::try_from).collect::<Result<_, _>>()?)
+}
+
+const OPEN: [&str; 2] = ["evaluating", "building"];
+
 impl Db {
-    /// A row in state `evaluating`, undecided. If the pull request is stored, the review becomes its current one, and its open
-    /// reviews before are cancelled and superseded by this one; they are returned.
-    pub async fn create_review(&self, _review: NewReview) -> Result<Vec<ReviewId>, DbError> {
-        todo!()
+    /// A row in state `evaluating`, undecided. If the pull request is stored, the review becomes its current one, and its
+    /// reviews before are superseded by this one; those that were open are cancelled and returned.
+    pub async fn create_review(&self, review: NewReview) -> Result<Vec<ReviewId>, DbError> {
+        self.threads
+            .write(move |connection| {
+                let now = now();
+                insert(connection, &review, now)?;
+                match review.number {
+                    Some(number) => supersede(connection, &review, integer(number), now),
+                    None => Ok(Vec::new()),
+                }
+            })
+            .await
     }
 
-    /// Stores the report, and from it state, decision, summary, tree and counters.
-    pub async fn save_report(&self, _report: &Report) -> Result<(), DbError> {
-        todo!()
+    /// Stores the report, and from it state, decision, summary, tree and counters. The report of a review that was superseded
+    /// before it was complete is dropped: its actor had not heard of it yet.
+    pub async fn save_report(&self, report: &Report) -> Result<(), DbError> {
+        let report = report.clone();
+        // on a reading thread: the writer and the caller's arbiter have better things to do than to compress
+        let (report, json) = self
+            .threads
+            .read(move |_| {
+                let json = compressed("a report", &report)?;
+                Ok((report, json))
+            })
+            .await?;
+        self.threads
+            .write(move |connection| {
+                let id = report.id.as_str();
+                let changed = diesel::update(r::table.find(id).filter(not_given_up()))
+                    .set((
+                        r::state.eq(word(report.state)),
+                        r::decision.eq(word(report.verdict.decision)),
+                        r::summary.eq(&report.verdict.summary),
+                        r::tree.eq(report.merge.tree.as_ref().map(TreeId::as_str)),
+                        r::rebuilds.eq(integer(report.counts.rebuilds)),
+                        r::newly_failing.eq(integer(report.counts.newly_failing)),
+                        r::updated_at.eq(now()),
+                    ))
+                    .execute(connection)?;
+                if changed == 0 {
+                    return exists(connection, &report.id);
+                }
+                diesel::insert_into(reports::table)
+                    .values((reports::review.eq(id), reports::json.eq(&json)))
+                    .on_conflict(reports::review)
+                    .do_update()
+                    .set(reports::json.eq(&json))
+                    .execute(connection)?;
+                Ok(())
+            })
+            .await
     }
 
-    /// Moves a review on without a report: a restart, a cancellation, an error with its sentence.
-    pub async fn set_review_state(&self, _id: &ReviewId, _state: State, _error: Option<String>) -> Result<(), DbError> {
-        todo!()
+    /// Moves a review on without a report: a restart, a cancellation, an error with its sentence, which becomes the summary.
+    /// One that was superseded before it was complete stays cancelled.
+    pub async fn set_review_state(&self, id: &ReviewId, state: State, sentence: Option<String>) -> Result<(), DbError> {
+        let id = id.clone();
+        self.threads
+            .write(move |connection| {
+                let changed = diesel::update(r::table.find(id.as_str()).filter(not_given_up()))
+                    .set((r::state.eq(word(state)), sentence.as_ref().map(|text| r::summary.eq(text)), r::updated_at.eq(now())))
+                    .execute(connection)?;
+                if changed == 0 { exists(connection, &id) } else { Ok(()) }
+            })
+            .await
     }
 
-    pub async fn review(&self, _id: &ReviewId) -> Result<Option<ReviewRow>, DbError> {
-        todo!()
+    pub async fn review(&self, id: &ReviewId) -> Result<Option<ReviewRow>, DbError> {
+        let id = id.clone();
+        self.threads
+            .read(move |connection| {
+                let found = r::table.find(id.as_str()).select(Raw::as_select()).first(connection).optional()?;
+                Ok(found.map(ReviewRow::try_from).transpose()?)
+            })
+            .await
     }
 
-    pub async fn report(&self, _id: &ReviewId) -> Result<Option<Report>, DbError> {
-        todo!()
+    pub async fn report(&self, id: &ReviewId) -> Result<Option<Report>, DbError> {
+        let id = id.clone();
+        self.threads
+            .read(move |connection| {
+                let json: Option<Vec<u8>> =
+                    reports::table.find(id.as_str()).select(reports::json).first(connection).optional()?;
+                Ok(json.map(|json| expanded("a report", &json)).transpose()?)
+            })
+            .await
     }
 
     /// Evaluating or building, oldest first: what a restart takes up again.
     pub async fn open_reviews(&self) -> Result<Vec<ReviewRow>, DbError> {
-        todo!()
+        self.threads
+            .read(|connection| {
+                let open = r::table.filter(r::state.eq_any(OPEN)).order((r::created_at, r::id));
+                rows(open.select(Raw::as_select()).load(connection)?)
+            })
+            .await
     }
 
     /// Of one pull request, newest first.
-    pub async fn reviews_of(&self, _repository: &RepositoryName, _number: u64) -> Result<Vec<ReviewRow>, DbError> {
-        todo!()
+    pub async fn reviews_of(&self, repository: &RepositoryName, number: u64) -> Result<Vec<ReviewRow>, DbError> {
+        let repository = repository.clone();
+        self.threads
+            .read(move |connection| {
+                let of = r::table.filter(r::repository.eq(repository.as_str())).filter(r::number.eq(integer(number)));
+                rows(of.order((r::created_at.desc(), insertion().desc())).select(Raw::as_select()).load(connection)?)
+            })
+            .await
     }
 
     /// The newest reviews of all repositories.
-    pub async fn latest_reviews(&self, _limit: u32) -> Result<Vec<ReviewRow>, DbError> {
-        todo!()
+    pub async fn latest_reviews(&self, limit: u32) -> Result<Vec<ReviewRow>, DbError> {
+        self.threads
+            .read(move |connection| {
+                let latest = r::table.order((r::created_at.desc(), insertion().desc())).limit(limit.into());
+                rows(latest.select(Raw::as_select()).load(connection)?)
+            })
+            .await
     }
+}
+
+/// The order of insertion, for rows of the same millisecond.
+fn insertion() -> SqlLiteral<BigInt> {
+    diesel::dsl::sql("reviews.rowid")
+}
+
+fn insert(connection: &mut SqliteConnection, review: &NewReview, now: i64) -> QueryResult<()> {
+    diesel::insert_into(r::table)
+        .values((
+            r::id.eq(review.id.as_str()),
+            r::repository.eq(review.repository.as_str()),
+            r::number.eq(review.number.map(integer)),
+            r::base_rev.eq(review.base_rev.as_str()),
+            r::base_ref.eq(&review.base_ref),
+            r::head_rev.eq(review.head_rev.as_str()),
+            r::head_ref.eq(&review.head_ref),
+            r::tree.eq(review.tree.as_ref().map(TreeId::as_str)),
+            (r::state.eq(word(State::Evaluating)), r::decision.eq(word(Decision::Pending)), r::summary.eq("")),
+            (r::rebuilds.eq(0), r::newly_failing.eq(0), r::created_at.eq(now), r::updated_at.eq(now)),
+        ))
+        .execute(connection)?;
+    Ok(())
+}
+
+/// Makes the review its pull request's current one; the open ones that it ends.
+fn supersede(connection: &mut SqliteConnection, review: &NewReview, number: i64, now: i64) -> Result<Vec<ReviewId>, Fault> {
+    let (id, repository) = (review.id.as_str(), review.repository.as_str());
+    let before = r::table.filter(r::repository.eq(repository)).filter(r::number.eq(number)).filter(r::id.ne(id));
+    let ended: Vec<String> = before.filter(r::state.eq_any(OPEN)).select(r::id).load(connection)?;
+    diesel::update(before.filter(r::state.eq_any(OPEN)))
+        .set((r::state.eq(word(State::Cancelled)), r::updated_at.eq(now)))
+        .execute(connection)?;
+    diesel::update(before.filter(r::superseded_by.is_null())).set(r::superseded_by.eq(id)).execute(connection)?;
+    diesel::update(p::table.find((repository, number))).set(p::review.eq(id)).execute(connection)?;
+    Ok(ended.into_iter().map(ReviewId::new).collect())
+}
+
+fn not_given_up() -> diesel::dsl::Or<diesel::dsl::IsNull<r::superseded_by>, diesel::dsl::NotEq<r::state, &'static str>> {
+    r::superseded_by.is_null().or(r::state.ne("cancelled"))
+}
+
+fn exists(connection: &mut SqliteConnection, id: &ReviewId) -> Result<(), Fault> {
+    let found: Option<String> = r::table.find(id.as_str()).select(r::id).first(connection).optional()?;
+    found.map(drop).ok_or_else(|| DbError::NoSuchReview(id.clone()).into())
 }

@@ -1,0 +1,10 @@
+DROP TABLE outcome_sums;
+DROP TABLE durations;
+DROP TABLE attempts;
+DROP TABLE outcomes;
+DROP TABLE evaluations;
+DROP TABLE pulls;
+DROP TABLE reports;
+DROP TABLE reviews;
+DROP TABLE branch_numbers;
+DROP TABLE repositories;

@@ -1,0 +1,126 @@
+//! The tables as diesel sees them. `migrations/` says what the columns mean; a test holds the two together.
+
+use diesel::{allow_tables_to_appear_in_same_query, table};
+
+table! {
+    repositories (name) {
+        name -> Text,
+        path -> Binary,
+        base_branch -> Text,
+        url -> Nullable<Text>,
+        read_at -> Nullable<BigInt>,
+        error -> Nullable<Text>,
+    }
+}
+
+table! {
+    branch_numbers (repository, branch) {
+        repository -> Text,
+        branch -> Text,
+        number -> BigInt,
+    }
+}
+
+table! {
+    reviews (id) {
+        id -> Text,
+        repository -> Text,
+        number -> Nullable<BigInt>,
+        base_rev -> Text,
+        base_ref -> Nullable<Text>,
+        head_rev -> Text,
+        head_ref -> Nullable<Text>,
+        tree -> Nullable<Text>,
+        state -> Text,
+        decision -> Text,
+        summary -> Text,
+        rebuilds -> BigInt,
+        newly_failing -> BigInt,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+        superseded_by -> Nullable<Text>,
+    }
+}
+
+table! {
+    reports (review) {
+        review -> Text,
+        json -> Binary,
+    }
+}
+
+table! {
+    pulls (repository, number) {
+        repository -> Text,
+        number -> BigInt,
+        title -> Text,
+        author -> Text,
+        branch -> Text,
+        head -> Text,
+        base_branch -> Text,
+        base -> Text,
+        state -> Text,
+        created_at -> BigInt,
+        updated_at -> BigInt,
+        additions -> BigInt,
+        deletions -> BigInt,
+        review -> Nullable<Text>,
+    }
+}
+
+table! {
+    evaluations (key) {
+        key -> Text,
+        tree -> Text,
+        jobset -> Text,
+        system -> Text,
+        saved_at -> BigInt,
+        used_at -> BigInt,
+        json -> Binary,
+    }
+}
+
+table! {
+    outcomes (drv) {
+        drv -> Text,
+        outcome -> Text,
+        message -> Nullable<Text>,
+        at -> BigInt,
+        expires_at -> BigInt,
+    }
+}
+
+table! {
+    attempts (id) {
+        id -> BigInt,
+        drv -> Text,
+        base_name -> Text,
+        time -> Text,
+        builder -> Text,
+        review -> Nullable<Text>,
+        started_at -> BigInt,
+        outcome -> Nullable<Text>,
+        seconds -> Nullable<Double>,
+        message -> Nullable<Text>,
+        cpu_seconds -> Nullable<Double>,
+        peak_memory_bytes -> Nullable<BigInt>,
+    }
+}
+
+table! {
+    durations (pname) {
+        pname -> Text,
+        seconds -> Double,
+        samples -> BigInt,
+    }
+}
+
+table! {
+    outcome_sums (outcome) {
+        outcome -> Text,
+        attempts -> BigInt,
+        seconds -> Double,
+    }
+}
+
+allow_tables_to_appear_in_same_query!(pulls, reviews);
