@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::StoreError;
+use super::wire::Wire;
 use crate::domain::{DrvPath, StorePath};
 
 /// What the store knows of a valid path.
@@ -13,6 +15,23 @@ pub struct PathInfo {
     pub nar_bytes: u64,
     /// The SHA-256 of the NAR, in hexadecimal.
     pub nar_hash: String,
+}
+
+impl PathInfo {
+    pub(super) async fn read(wire: &mut Wire) -> Result<Self, StoreError> {
+        // odd derivers exist: a path without `.drv` is no news for us
+        let deriver = wire.optional_store_path().await?.and_then(|path| path.try_into().ok());
+        let nar_hash = wire.text().await?;
+        let references = wire.store_paths().await?;
+        let _registered = wire.number().await?;
+        let nar_bytes = wire.number().await?;
+        let _ultimate = wire.number().await?;
+        for _signature in 0..wire.length().await? {
+            wire.bytes().await?;
+        }
+        let _content_address = wire.bytes().await?;
+        Ok(Self { deriver, references, nar_bytes, nar_hash })
+    }
 }
 
 /// Everything that a set of paths needs at run time, those paths included.

@@ -21,6 +21,7 @@ mod wire;
 pub use build_result::BuildResult;
 pub use closure::{Closure, PathInfo};
 pub use connection::Connection;
+pub use daemon::last_daemon_ended;
 pub use derivation::{Derivation, DerivationOutput};
 pub use discover::{Nix, NixMissing, Transport};
 pub use error::StoreError;

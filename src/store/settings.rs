@@ -34,3 +34,47 @@ impl Default for ClientSettings {
         }
     }
 }
+
+impl ClientSettings {
+    /// The settings that go as name and value.
+    pub(super) fn on_the_wire(&self, trusted: Option<bool>) -> BTreeMap<String, String> {
+        let mut all = self.overrides.clone();
+        // builds are ours to place: a daemon that has builders of its own would queue behind them
+        all.insert("builders".into(), String::new());
+        // a build that starts a garbage collection takes what another review is about to use
+        all.insert("min-free".into(), "0".into());
+        if let Some(limit) = self.timeout {
+            all.insert("timeout".into(), limit.as_secs().max(1).to_string());
+        }
+        if let Some(limit) = self.max_log_bytes {
+            all.insert("max-build-log-size".into(), limit.to_string());
+        }
+        if trusted == Some(false) {
+            // the daemon would warn about each of the others, on every connection (nix, libstore/daemon.cc: ClientSettings::apply)
+            const ALLOWED: [&str; 6] =
+                ["builders", "timeout", "max-silent-time", "build-poll-interval", "connect-timeout", "substituters"];
+            all.retain(|name, _| ALLOWED.contains(&name.as_str()));
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_untrusted_client_sends_what_it_may() {
+        let settings = ClientSettings {
+            timeout: Some(Duration::from_millis(100)),
+            max_log_bytes: Some(7),
+            overrides: [("sandbox".to_owned(), "false".to_owned())].into(),
+            ..Default::default()
+        };
+        let names = |trusted| settings.on_the_wire(trusted).into_keys().collect::<Vec<_>>();
+        assert_eq!(names(None), ["builders", "max-build-log-size", "min-free", "sandbox", "timeout"]);
+        assert_eq!(names(Some(false)), ["builders", "timeout"]);
+        // 0 would mean no limit
+        assert_eq!(settings.on_the_wire(None)["timeout"], "1");
+    }
+}
