@@ -15,6 +15,7 @@ mod report_of;
 #[cfg(test)]
 pub(crate) mod samples;
 pub mod verdict;
+pub mod words;
 
 pub use crate::config::repository::{BaseBuilds, Policy};
 pub use compare::{Comparison, Row, compare};
