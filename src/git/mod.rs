@@ -12,10 +12,13 @@ mod history;
 mod merge;
 mod objects;
 mod repository;
+mod slot;
 mod worktrees;
 
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+mod tests;
 
 pub use branches::Branch;
 pub use error::GitError;

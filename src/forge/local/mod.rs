@@ -1,45 +1,118 @@
 //! A repository on disk as a forge: every branch but the base is a pull request.
 //!
 //! Owns the watch on the repository's references. Called by the intake in `actors/`.
-use std::path::PathBuf;
 
+mod watch;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
-use super::{Forge, ForgeError, RepositoryState};
-use crate::domain::RepositoryName;
-use crate::git::Repository;
+use super::{BranchState, Forge, ForgeError, RepositoryState};
+use crate::domain::{CommitId, RepositoryName};
+use crate::git::{GitError, Repository};
 
 /// A repository on disk.
 #[derive(Debug)]
-pub struct LocalForge {}
+pub struct LocalForge {
+    name: RepositoryName,
+    repository: Repository,
+    /// As configured; `None` asks the repository each time.
+    base_branch: Option<String>,
+    /// What is known of (base, head): both are ids, so it stays true. Only what the last reading used is kept.
+    compared: Mutex<HashMap<(CommitId, CommitId), Compared>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Compared {
+    merged: bool,
+    additions: u64,
+    deletions: u64,
+}
 
 impl LocalForge {
     /// `base_branch`: `None` takes the default branch. `scratch`: a directory of ours for new objects.
     pub async fn open(
-        _name: RepositoryName,
-        _path: PathBuf,
-        _base_branch: Option<String>,
-        _scratch: PathBuf,
+        name: RepositoryName,
+        path: PathBuf,
+        base_branch: Option<String>,
+        scratch: PathBuf,
     ) -> Result<LocalForge, ForgeError> {
-        todo!()
+        let repository = Repository::open(&path, &scratch).await?;
+        Ok(LocalForge { name, repository, base_branch, compared: Mutex::default() })
     }
 
     pub fn repository(&self) -> &Repository {
-        todo!()
+        &self.repository
+    }
+
+    async fn state(&self) -> Result<RepositoryState, ForgeError> {
+        let base_branch = match &self.base_branch {
+            Some(branch) => branch.clone(),
+            None => self.repository.default_local_branch().await?,
+        };
+        let mut branches = self.repository.branches_in_full().await?;
+        let Some(base) = branches.iter().position(|branch| branch.name == base_branch) else {
+            return Err(ForgeError::NoBaseBranch { repository: self.name.clone(), branch: base_branch });
+        };
+        let base = branches.remove(base).head;
+        let mut states = Vec::with_capacity(branches.len());
+        let mut used = HashMap::with_capacity(branches.len());
+        for branch in branches {
+            let pair = (base.id.clone(), branch.head.id.clone());
+            let known = self.compared.lock().unwrap_or_else(PoisonError::into_inner).get(&pair).copied();
+            let compared = match known {
+                Some(compared) => compared,
+                None => self.compare(&base, &branch.head.id).await?,
+            };
+            used.insert(pair, compared);
+            states.push(BranchState {
+                branch: branch.name,
+                head: branch.head.id,
+                subject: branch.head.subject,
+                author: branch.head.author,
+                committed_at: branch.head.committed_at,
+                merged: compared.merged,
+                additions: compared.additions,
+                deletions: compared.deletions,
+            });
+        }
+        *self.compared.lock().unwrap_or_else(PoisonError::into_inner) = used;
+        Ok(RepositoryState { base_branch, base: base.id, branches: states })
+    }
+
+    async fn compare(&self, base: &crate::git::Commit, head: &CommitId) -> Result<Compared, GitError> {
+        if self.repository.is_ancestor(head, &base.id).await? {
+            return Ok(Compared { merged: true, additions: 0, deletions: 0 });
+        }
+        // squashed or rebased into the base: merging it once more would change nothing
+        let merged = match self.repository.merge(&base.id, head).await {
+            Ok(merge) => merge.tree.as_ref() == Some(&base.tree),
+            Err(GitError::NoCommonAncestor { .. }) => false,
+            Err(error) => return Err(error),
+        };
+        let stat = self.repository.diff_stat(&base.id, head).await?;
+        Ok(Compared { merged, additions: stat.additions, deletions: stat.deletions })
     }
 }
 
 impl Forge for LocalForge {
     fn name(&self) -> &RepositoryName {
-        todo!()
+        &self.name
     }
 
     fn read(&self) -> BoxFuture<'_, Result<RepositoryState, ForgeError>> {
-        todo!()
+        self.state().boxed()
     }
 
     fn watch(&self) -> BoxStream<'static, ()> {
-        todo!()
+        watch::hints(self.repository.common_dir(), watch::EVERY)
     }
 }
+
+#[cfg(test)]
+mod tests;
