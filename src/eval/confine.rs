@@ -1,0 +1,239 @@
+//! The walls around an evaluating process. Snowgate starts itself again as `snowgate __confine SPEC`; that process, single-threaded
+//! and with nothing of ours in its memory, builds the walls and becomes the evaluator.
+//!
+//! Full confinement: namespaces of its own for mounts, processes, network, IPC and host name (and users, where we are not root); a
+//! file system that holds the tree at one constant path, the store and the evaluator's own program read-only, an empty `/tmp` and
+//! nothing else; a user id that owns nothing; no new privileges; limits on memory, processes and core files; the environment of the
+//! specification alone. Where the kernel or the system forbids namespaces, the rest of it remains ([`Confinement::Limited`]).
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, bail};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Gid, Uid, chdir, fork, pivot_root, setgid, setgroups, setuid};
+use serde::{Deserialize, Serialize};
+
+/// How much of the confinement this machine offers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Confinement {
+    Full,
+    /// No namespaces: the reason, in one line.
+    Limited(String),
+}
+
+/// A confined process: what it may see and what it runs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Spec {
+    /// An empty directory to build the file system on; `None` leaves the machine's own in view.
+    pub stage: Option<PathBuf>,
+    /// What is seen where, read-only but for sockets. Sources that don't exist are left out.
+    pub views: Vec<View>,
+    pub network: bool,
+    /// The user id to take on where we are root.
+    pub uid: Option<u32>,
+    /// Of its data segment, in bytes.
+    pub memory_bytes: u64,
+    pub environment: BTreeMap<String, String>,
+    pub directory: PathBuf,
+    pub program: PathBuf,
+    pub arguments: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct View {
+    pub source: PathBuf,
+    pub target: PathBuf,
+}
+
+impl View {
+    pub fn same(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        Self { source: path.clone(), target: path }
+    }
+}
+
+/// The status with which the walls, not the evaluator, failed.
+pub const WALLS_FAILED: u8 = 125;
+
+/// The command that runs `spec` behind the walls; `snowgate` is our own program.
+pub fn command(snowgate: &Path, spec: &Spec) -> anyhow::Result<Command> {
+    let mut command = Command::new(snowgate);
+    command.arg("__confine").arg(serde_json::to_string(spec)?).env_clear();
+    Ok(command)
+}
+
+/// The hidden command: builds the walls and becomes the program. Returns only what went wrong, or the program's own status.
+pub fn main(spec: &str) -> ExitCode {
+    match serde_json::from_str(spec).context("the specification is not valid").and_then(|spec| confine(&spec)) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("snowgate: cannot confine the evaluator: {error:#}");
+            ExitCode::from(WALLS_FAILED)
+        }
+    }
+}
+
+fn confine(spec: &Spec) -> anyhow::Result<ExitCode> {
+    die_with_parent();
+    if let Some(stage) = &spec.stage {
+        enter_namespaces(spec.network)?;
+        build_file_system(stage, &spec.views)?;
+        // SAFETY: this process has one thread.
+        match unsafe { fork() }.context("fork")? {
+            // the child is the first process of its namespace: when it ends, all that it started ends
+            ForkResult::Parent { child } => return wait(child),
+            ForkResult::Child => die_with_parent(),
+        }
+        // Nix's collector asks /proc for its own stack; some containers forbid the mount, and it does without
+        if let Err(error) =
+            mount(Some("proc"), "/proc", Some("proc"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC, None::<&str>)
+        {
+            tracing::debug!("no /proc for the evaluator: {error}");
+        }
+    }
+    drop_privileges(spec.uid)?;
+    limit(spec.memory_bytes)?;
+    chdir(&spec.directory).with_context(|| format!("cannot enter {}", spec.directory.display()))?;
+    let error = Command::new(&spec.program).args(&spec.arguments).env_clear().envs(&spec.environment).exec();
+    Err(error).with_context(|| format!("cannot run {}", spec.program.display()))
+}
+
+/// An evaluator never outlives the Snowgate that started it, even by `kill -9`.
+fn die_with_parent() {
+    if let Err(error) = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL) {
+        tracing::debug!("no parent death signal: {error}");
+    }
+}
+
+fn wait(child: nix::unistd::Pid) -> anyhow::Result<ExitCode> {
+    loop {
+        match waitpid(child, None) {
+            Ok(WaitStatus::Exited(_, code)) => return Ok(ExitCode::from(u8::try_from(code).unwrap_or(1))),
+            // the way a shell reports a signal
+            Ok(WaitStatus::Signaled(_, signal, _)) => return Ok(ExitCode::from(128 + signal as u8)),
+            Ok(_) | Err(nix::errno::Errno::EINTR) => continue,
+            Err(error) => return Err(error).context("waiting for the evaluator"),
+        }
+    }
+}
+
+fn enter_namespaces(network: bool) -> anyhow::Result<()> {
+    let mut flags = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS;
+    if !network {
+        flags |= CloneFlags::CLONE_NEWNET;
+    }
+    let (uid, gid) = (Uid::current(), Gid::current());
+    if uid.is_root() {
+        return unshare(flags).context("the kernel refuses namespaces");
+    }
+    unshare(flags | CloneFlags::CLONE_NEWUSER).context("the kernel refuses user namespaces to an ordinary user")?;
+    fs::write("/proc/self/setgroups", "deny").context("/proc/self/setgroups")?;
+    fs::write("/proc/self/uid_map", format!("{uid} {uid} 1")).context("/proc/self/uid_map")?;
+    fs::write("/proc/self/gid_map", format!("{gid} {gid} 1")).context("/proc/self/gid_map")
+}
+
+fn build_file_system(stage: &Path, views: &[View]) -> anyhow::Result<()> {
+    let none = None::<&str>;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).context("making mounts private")?;
+    mount(Some("tmpfs"), stage, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("mode=0755,size=64m"))
+        .with_context(|| format!("mounting on {}", stage.display()))?;
+    for directory in ["dev", "proc", "tmp"] {
+        fs::create_dir(stage.join(directory))?;
+    }
+    fs::set_permissions(stage.join("tmp"), fs::Permissions::from_mode(0o1777))?;
+    for view in views.iter().chain(["/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"].map(View::same).iter()) {
+        show(stage, view)?;
+    }
+    let old = stage.join("old");
+    fs::create_dir(&old)?;
+    pivot_root(stage, &old).context("changing the root")?;
+    chdir("/")?;
+    umount2("/old", MntFlags::MNT_DETACH).context("leaving the old root")?;
+    fs::remove_dir("/old")?;
+    let flags = MsFlags::MS_REMOUNT | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    // /tmp stays writable below the read-only root
+    mount(Some("tmpfs"), "/tmp", Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("mode=1777,size=1g"))
+        .context("mounting /tmp")?;
+    mount(none, "/", none, flags | MsFlags::MS_RDONLY, none).context("making the root read-only")
+}
+
+/// Binds a file or directory into the new root, read-only. A symbolic link is made again, so that `/bin -> usr/bin` keeps its meaning.
+fn show(stage: &Path, view: &View) -> anyhow::Result<()> {
+    let Ok(metadata) = fs::symlink_metadata(&view.source) else { return Ok(()) };
+    let target = stage.join(view.target.strip_prefix("/").unwrap_or(&view.target));
+    if let Some(parent) = target.parent() {
+        fs::create_dir_all(parent).with_context(|| format!("making {}", parent.display()))?;
+    }
+    if metadata.is_symlink() {
+        return std::os::unix::fs::symlink(fs::read_link(&view.source)?, &target)
+            .with_context(|| format!("linking {}", view.target.display()));
+    }
+    if metadata.is_dir() {
+        fs::create_dir_all(&target)?;
+    } else {
+        fs::File::create(&target)?;
+    }
+    let none = None::<&str>;
+    mount(Some(&view.source), &target, none, MsFlags::MS_BIND, none)
+        .with_context(|| format!("showing {}", view.source.display()))?;
+    // a remount must name the flags that the mount already has, or a user namespace may not change it
+    let kept = nix::sys::statvfs::statvfs(&target).map(|stat| stat.flags()).unwrap_or(nix::sys::statvfs::FsFlags::empty());
+    let mut flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | MsFlags::MS_NOSUID;
+    for (kept_flag, flag) in [
+        (nix::sys::statvfs::FsFlags::ST_NODEV, MsFlags::MS_NODEV),
+        (nix::sys::statvfs::FsFlags::ST_NOEXEC, MsFlags::MS_NOEXEC),
+        (nix::sys::statvfs::FsFlags::ST_NOATIME, MsFlags::MS_NOATIME),
+        (nix::sys::statvfs::FsFlags::ST_RELATIME, MsFlags::MS_RELATIME),
+    ] {
+        if kept.contains(kept_flag) {
+            flags |= flag;
+        }
+    }
+    mount(none, &target, none, flags, none).with_context(|| format!("making {} read-only", view.target.display()))
+}
+
+fn drop_privileges(uid: Option<u32>) -> anyhow::Result<()> {
+    if let Some(uid) = uid.filter(|_| Uid::current().is_root()) {
+        setgroups(&[]).context("leaving all groups")?;
+        setgid(Gid::from_raw(uid)).context("changing the group")?;
+        setuid(Uid::from_raw(uid)).context("changing the user")?;
+        // a changed user id clears it
+        die_with_parent();
+        if Uid::current().is_root() {
+            bail!("the evaluator would still be root");
+        }
+    }
+    nix::sys::prctl::set_no_new_privs().context("forbidding new privileges")
+}
+
+fn limit(memory_bytes: u64) -> io::Result<()> {
+    setrlimit(Resource::RLIMIT_DATA, memory_bytes, memory_bytes)?;
+    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    // what Nix itself asks for; a deep recursion must end in its own message, not in a crash
+    const STACK: u64 = 64 << 20;
+    setrlimit(Resource::RLIMIT_STACK, STACK, STACK).or_else(|_| Ok(()))
+}
+
+/// Tries the walls once with a program that does nothing.
+pub fn probe(snowgate: &Path, spec: &Spec) -> Confinement {
+    let tried = command(snowgate, spec).and_then(|mut command| Ok(command.stdin(std::process::Stdio::null()).output()?));
+    match tried {
+        Ok(output) if output.status.success() => Confinement::Full,
+        Ok(output) => {
+            let text = String::from_utf8_lossy(&output.stderr);
+            let line = text.lines().last().unwrap_or("no reason given");
+            Confinement::Limited(line.trim_start_matches("snowgate: cannot confine the evaluator: ").to_owned())
+        }
+        Err(error) => Confinement::Limited(error.to_string()),
+    }
+}

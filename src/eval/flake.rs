@@ -1,0 +1,154 @@
+//! The inputs of a flake, fetched before anything of it is evaluated: the lock names each by its hash, and only what it names is
+//! fetched. The flake's own code never sees the network.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::evaluator::EvalFailure;
+use super::nix_text;
+
+/// The remote inputs by their node in `flake.lock`.
+#[derive(Debug, Default, Clone)]
+pub struct Sources(BTreeMap<String, Source>);
+
+#[derive(Debug, Clone, Deserialize)]
+struct Source {
+    path: String,
+    #[serde(rename = "narHash")]
+    nar_hash: String,
+}
+
+impl Sources {
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.0.values().map(|source| source.path.as_str())
+    }
+
+    pub fn nix_text(&self) -> String {
+        let mut set = String::from("{");
+        for (node, Source { path, nar_hash }) in &self.0 {
+            set.push_str(&format!(
+                " {} = {{ path = {}; narHash = {}; }};",
+                nix_text::string(node),
+                nix_text::string(path),
+                nix_text::string(nar_hash)
+            ));
+        }
+        set.push_str(" }");
+        set
+    }
+}
+
+#[derive(Deserialize)]
+struct Lock {
+    nodes: BTreeMap<String, Node>,
+}
+
+#[derive(Deserialize)]
+struct Node {
+    locked: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// Fetches what the lock of the flake at `checkout` names, into the store.
+pub async fn fetch_inputs(nix: &Path, checkout: &Path, options: &BTreeMap<String, String>) -> Result<Sources, EvalFailure> {
+    let text = match tokio::fs::read_to_string(checkout.join("flake.lock")).await {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Sources::default()),
+        Err(error) => return Err(EvalFailure::Jobset(format!("flake.lock can't be read: {error}"))),
+    };
+    let lock: Lock =
+        serde_json::from_str(&text).map_err(|error| EvalFailure::Jobset(format!("flake.lock is not a lock file: {error}")))?;
+    let mut fetches = String::from("{");
+    let mut count = 0;
+    for (name, locked) in lock.nodes.into_iter().filter_map(|(name, node)| Some((name, node.locked?))) {
+        if is_in_tree(&locked) {
+            continue;
+        }
+        check(&name, &locked)?;
+        count += 1;
+        let attrs = serde_json::Value::Object(locked.into_iter().filter(|(key, _)| key != "dir").collect()).to_string();
+        fetches.push_str(&format!(
+            " {} = (input: {{ path = input.outPath; inherit (input) narHash; }}) (builtins.fetchTree (builtins.fromJSON {}));",
+            nix_text::string(&name),
+            nix_text::string(&attrs)
+        ));
+    }
+    fetches.push_str(" }");
+    if count == 0 { Ok(Sources::default()) } else { fetch(nix, &fetches, options).await }
+}
+
+/// A relative path: a part of the tree under review.
+fn is_in_tree(locked: &serde_json::Map<String, serde_json::Value>) -> bool {
+    locked.get("type").is_some_and(|kind| kind == "path")
+        && locked.get("path").and_then(|path| path.as_str()).is_some_and(|path| !path.starts_with('/'))
+}
+
+/// The lock may come from the change under review: it must name its input by hash, and nothing on this machine.
+fn check(name: &str, locked: &serde_json::Map<String, serde_json::Value>) -> Result<(), EvalFailure> {
+    let refuse = |why: &str| Err(EvalFailure::Jobset(format!("the flake's input `{name}` {why}")));
+    let text = |key: &str| locked.get(key).and_then(|value| value.as_str()).unwrap_or_default();
+    if text("narHash").is_empty() {
+        return refuse("is not locked by a hash; run `nix flake lock` with a current Nix");
+    }
+    match text("type") {
+        "github" | "gitlab" | "sourcehut" => Ok(()),
+        "git" | "tarball" | "file" | "mercurial" => {
+            let remote = ["https://", "http://", "ssh://", "git://"].iter().any(|scheme| text("url").starts_with(scheme));
+            if remote {
+                Ok(())
+            } else {
+                refuse("names a file of this machine; only inputs from the network and below the flake are fetched")
+            }
+        }
+        "path" => refuse("names a directory of this machine; only inputs from the network and below the flake are fetched"),
+        kind => refuse(&format!("is of the type `{kind}`, which can't be fetched")),
+    }
+}
+
+async fn fetch(nix: &Path, expression: &str, options: &BTreeMap<String, String>) -> Result<Sources, EvalFailure> {
+    let mut command = tokio::process::Command::new(nix);
+    command.args(["eval", "--json", "--extra-experimental-features", "nix-command flakes", "--expr", expression]);
+    for (name, value) in options {
+        command.args(["--option", name, value]);
+    }
+    let output = command
+        .env("NO_COLOR", "1")
+        .stdin(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .map_err(|error| EvalFailure::Start(format!("nix does not run: {error}")))?;
+    if !output.status.success() {
+        let error = super::message::parse(&String::from_utf8_lossy(&output.stderr), "/nonexistent");
+        return Err(EvalFailure::Jobset(format!("an input of the flake can't be fetched: {}", error.message)));
+    }
+    serde_json::from_slice(&output.stdout)
+        .map(Sources)
+        .map_err(|error| EvalFailure::Start(format!("nix eval printed no sources: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn locked(json: serde_json::Value) -> serde_json::Map<String, serde_json::Value> {
+        json.as_object().unwrap().clone()
+    }
+
+    #[test]
+    fn a_lock_names_nothing_on_this_machine() {
+        for bad in [
+            serde_json::json!({"type": "path", "path": "/root/secret", "narHash": "sha256-x"}),
+            serde_json::json!({"type": "git", "url": "file:///srv/secret", "narHash": "sha256-x"}),
+            serde_json::json!({"type": "tarball", "url": "/etc/passwd", "narHash": "sha256-x"}),
+            serde_json::json!({"type": "github", "owner": "a", "repo": "b", "rev": "c"}),
+            serde_json::json!({"type": "indirect", "id": "nixpkgs", "narHash": "sha256-x"}),
+        ] {
+            assert!(check("x", &locked(bad.clone())).is_err(), "{bad}");
+        }
+        assert!(check("x", &locked(serde_json::json!({"type": "github", "narHash": "sha256-x"}))).is_ok());
+        assert!(is_in_tree(&locked(serde_json::json!({"type": "path", "path": "./sub"}))));
+        assert!(!is_in_tree(&locked(serde_json::json!({"type": "path", "path": "/sub"}))));
+    }
+}

@@ -1,0 +1,105 @@
+//! What Nix prints about an error, made into a message and a position.
+
+use crate::domain::{EvalError, Position};
+
+/// At most this many bytes of a message are kept: a hostile `throw` may hold megabytes.
+const MESSAGE_BYTES: usize = 4000;
+
+/// `printed` is all that the process wrote while it evaluated the attribute; `tree` is where the tree stands for the process.
+pub fn parse(printed: &str, tree: &str) -> EvalError {
+    let lines: Vec<&str> = printed.lines().collect();
+    // Nix ends its stack trace by the error proper, seven spaces in; without a trace it stands on the first line
+    let proper = lines
+        .iter()
+        .rposition(|line| line.starts_with("       error: "))
+        .filter(|_| lines.iter().any(|l| l.trim_end() == "error:"));
+    let first = lines.iter().position(|line| line.starts_with("error: "));
+    let Some(start) = proper.map(|last| first_of_block(&lines, last)).or(first) else {
+        let text = lines.iter().rev().find(|line| !line.trim().is_empty()).map_or("no message", |line| line.trim());
+        return EvalError { message: shorten(text, tree), position: None };
+    };
+    let mut message: Vec<&str> = Vec::new();
+    let mut position = None;
+    for line in &lines[start..] {
+        let line = line.strip_prefix("       ").unwrap_or(line);
+        if let Some(found) = line.strip_prefix("at ").and_then(|at| parse_position(at, tree)) {
+            position = position.or(Some(found));
+        } else if position.is_some() && is_excerpt(line) {
+            continue;
+        } else {
+            message.push(line);
+        }
+    }
+    let text = message.join("\n");
+    let text = text.trim().strip_prefix("error: ").unwrap_or(text.trim());
+    EvalError { message: shorten(text, tree), position: position.filter(|position| !position.file.ends_with("/driver.nix")) }
+}
+
+/// A thrown text may itself hold a line that begins with `error:`; the error proper begins after the last frame of the trace.
+fn first_of_block(lines: &[&str], last: usize) -> usize {
+    let frames = lines[..last].iter().rposition(|line| {
+        line.starts_with("       … ")
+            || line.trim() == "(stack trace truncated; use '--show-trace' to show the full, detailed trace)"
+    });
+    let from = frames.map_or(0, |frame| frame + 1);
+    lines[from..=last].iter().position(|line| line.starts_with("       error: ")).map_or(last, |offset| from + offset)
+}
+
+/// A line of the source that Nix shows below a position: `   12| code` or `     |   ^`.
+fn is_excerpt(line: &str) -> bool {
+    line.trim_start().trim_start_matches(|c: char| c.is_ascii_digit()).starts_with('|')
+}
+
+/// `/path/file.nix:12:5:`
+fn parse_position(at: &str, tree: &str) -> Option<Position> {
+    let mut parts = at.trim_end().strip_suffix(':')?.rsplitn(3, ':');
+    let column = parts.next()?.parse().ok()?;
+    let line = parts.next()?.parse().ok()?;
+    let file = parts.next()?;
+    Some(Position { file: file.strip_prefix(tree).map_or(file, |rest| rest.trim_start_matches('/')).to_owned(), line, column })
+}
+
+/// Paths of the tree relative to its root, and no longer than [`MESSAGE_BYTES`].
+fn shorten(text: &str, tree: &str) -> String {
+    let mut text = text.replace(&format!("{tree}/"), "").replace(tree, ".");
+    if text.len() > MESSAGE_BYTES {
+        let cut = (0..=MESSAGE_BYTES).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
+        let left_out = text.len() - cut;
+        text.truncate(cut);
+        text.push_str(&format!("\n[{left_out} more bytes]"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_error_proper_is_found_below_the_trace() {
+        let printed = "error:\n       … while calling the 'foldl'' builtin\n         at /driver.nix:7:72:\n            6| x\n             | ^\n\n       (stack trace truncated; use '--show-trace' to show the full, detailed trace)\n\n       error: attribute 'x' missing\n       at /t/source/pkgs/bad.nix:2:88:\n            1| let\n            2|  miss = {}.x;\n             |         ^\n       Did you mean y?\n";
+        let error = parse(printed, "/t/source");
+        assert_eq!(error.message, "attribute 'x' missing\nDid you mean y?");
+        assert_eq!(error.position, Some(Position { file: "pkgs/bad.nix".into(), line: 2, column: 88 }));
+    }
+
+    #[test]
+    fn a_thrown_text_keeps_its_lines() {
+        let printed =
+            "error:\n       … while calling the 'throw' builtin\n\n       error: no\n       way\n       error: still mine\n";
+        assert_eq!(parse(printed, "/t").message, "no\nway\nerror: still mine");
+    }
+
+    #[test]
+    fn an_error_without_a_trace_and_paths_of_the_tree() {
+        let error = parse("error: path '/t/source/nofile.nix' does not exist\n", "/t/source");
+        assert_eq!(error.message, "path 'nofile.nix' does not exist");
+        assert_eq!(error.position, None);
+    }
+
+    #[test]
+    fn a_long_text_says_what_is_left_out() {
+        let error = parse(&format!("error: {}", "é".repeat(5000)), "/t");
+        assert!(error.message.ends_with("[6000 more bytes]"), "{}", &error.message[3990..]);
+    }
+}
