@@ -1,12 +1,19 @@
 //! Build logs: one file per attempt, `DIR/HA/HASH-NAME.drv/TIMESTAMP.zst`, of independently decodable zstd frames, so that a crash
-//! loses at most the last second.
+//! loses at most the last second. What is being written is shared with those who follow it.
 
 mod attempt;
+mod follow;
+mod frames;
+mod live;
 mod reader;
+#[cfg(test)]
+mod tests;
 mod writer;
 
+use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -15,12 +22,11 @@ pub use attempt::{AttemptTime, AttemptTimeError};
 pub use writer::LogWriter;
 
 use crate::domain::DrvPath;
+use live::Live;
 
 /// The logs below one directory. Clones share what is being written.
 #[derive(Clone)]
-pub struct Logs {
-    dir: PathBuf,
-}
+pub struct Logs(Arc<Shelf>);
 
 /// Which part of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,37 +56,97 @@ pub struct LogChunk {
     pub bytes: Bytes,
 }
 
-impl Logs {
-    pub fn open(dir: impl Into<PathBuf>) -> io::Result<Logs> {
-        Ok(Logs { dir: dir.into() })
+/// A log's place: the base name of its derivation, checked, and its attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    drv: String,
+    attempt: AttemptTime,
+}
+
+/// The directory and what is being written.
+struct Shelf {
+    dir: PathBuf,
+    live: Mutex<HashMap<Key, Arc<Live>>>,
+    /// Logs that ended since the last sync.
+    to_sync: mpsc::Sender<Arc<Live>>,
+}
+
+impl Shelf {
+    fn live(&self) -> MutexGuard<'_, HashMap<Key, Arc<Live>>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins the log of an attempt.
+    fn attempts_dir(&self, drv: &str) -> PathBuf {
+        self.dir.join(&drv[..2]).join(drv)
+    }
+
+    fn file(&self, key: &Key) -> PathBuf {
+        self.attempts_dir(&key.drv).join(format!("{}.zst", key.attempt))
+    }
+}
+
+impl Logs {
+    /// Logs below a directory, which is made when the first one is written.
+    pub fn open(dir: impl Into<PathBuf>) -> io::Result<Logs> {
+        let (to_sync, ended) = mpsc::channel();
+        let shelf = Arc::new(Shelf { dir: dir.into(), live: Mutex::default(), to_sync });
+        let weak = Arc::downgrade(&shelf);
+        std::thread::Builder::new().name("logs".into()).spawn(move || live::sync_each_second(&weak, &ended))?;
+        Ok(Logs(shelf))
+    }
+
+    /// Begins the log of an attempt. A second attempt within the same millisecond is an error.
     pub fn create(&self, drv: &DrvPath, attempt: &AttemptTime) -> io::Result<LogWriter> {
-        let _ = (&self.dir, drv, attempt);
-        todo!()
+        LogWriter::create(self.0.clone(), drv, *attempt)
     }
 
     /// Reads a log: of the latest attempt, or of one. `None` if there is no such log, or the name is no derivation's.
     pub async fn read(&self, drv_base_name: &str, attempt: Option<&str>, want: LogRange) -> io::Result<Option<LogText>> {
-        let _ = (drv_base_name, attempt, want);
-        todo!()
+        let (logs, drv, attempt) = (self.clone(), drv_base_name.to_owned(), attempt.map(str::to_owned));
+        let read = tokio::task::spawn_blocking(move || match logs.key(&drv, attempt.as_deref()) {
+            Some(key) => reader::read(&logs.0, &key, want),
+            None => Ok(None),
+        });
+        read.await.map_err(io::Error::other)?
     }
 
     /// The attempts that have a log, oldest first.
     pub fn attempts(&self, drv_base_name: &str) -> Vec<AttemptTime> {
-        let _ = drv_base_name;
-        todo!()
+        if !is_drv(drv_base_name) {
+            return Vec::new();
+        }
+        let Ok(entries) = std::fs::read_dir(self.0.attempts_dir(drv_base_name)) else { return Vec::new() };
+        let name = |entry: io::Result<std::fs::DirEntry>| entry.ok()?.file_name().into_string().ok();
+        let mut attempts: Vec<AttemptTime> =
+            entries.filter_map(name).filter_map(|name| name.strip_suffix(".zst")?.parse().ok()).collect();
+        attempts.sort_unstable();
+        attempts
     }
 
-    /// The log from `offset` on, and what is added to it until the build ends.
+    /// The log from `offset` on, and what is added to it until the build ends. Subscribes first and reads then, by offset: nothing
+    /// is lost and nothing comes twice. Empty where there is no such log.
     pub fn follow(
         &self,
         drv_base_name: &str,
         attempt: Option<&str>,
         offset: u64,
     ) -> impl Stream<Item = io::Result<LogChunk>> + Send + 'static + use<> {
-        let _ = (drv_base_name, attempt, offset);
-        futures_util::stream::empty()
+        follow::follow(self.0.clone(), self.key(drv_base_name, attempt), offset)
     }
+
+    fn key(&self, drv: &str, attempt: Option<&str>) -> Option<Key> {
+        if !is_drv(drv) {
+            return None;
+        }
+        let attempt = match attempt {
+            Some(attempt) => attempt.parse().ok()?,
+            None => self.attempts(drv).pop()?,
+        };
+        Some(Key { drv: drv.to_owned(), attempt })
+    }
+}
+
+/// A name from a URL becomes part of a path only if it is a derivation's: no separator and no dots pass this.
+fn is_drv(base_name: &str) -> bool {
+    !base_name.contains('/') && format!("/nix/store/{base_name}").parse::<DrvPath>().is_ok()
 }
