@@ -1,14 +1,100 @@
 //! The web: pages, JSON, events, health and metrics. Owns the routes, the look (`view/`, pure) and what guards them (headers,
 //! CSRF). It reads the database and the logs and asks actors through [`House`]; only the `serve` and `demo` commands start it.
 
+mod actions;
+mod api;
+mod assets;
+mod csrf;
+mod events;
+mod fault;
+mod guard;
+mod health;
+mod logs;
+mod openapi;
+mod pages;
+mod site;
+mod sse;
+pub mod view;
+
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::net::TcpListener;
 
+use actix_web::middleware::{Compress, from_fn};
+use actix_web::{App, HttpServer, Resource, Route, guard as guards, web};
+
 use crate::actors::house::House;
+use site::Site;
+
+/// Pages take milliseconds: two threads answer more than a curator can ask.
+const WORKERS: usize = 2;
+/// For requests under way when the house closes; streams end by themselves at once.
+const SHUTDOWN_SECONDS: u64 = 5;
 
 /// Serves until `house.closing` is cancelled; then streams end and requests under way are finished. Needs a tokio runtime or an
 /// actix system around it. Handles no signals.
 pub async fn serve(house: House, listener: TcpListener) -> io::Result<()> {
-    drop((house, listener));
-    todo!()
+    let closing = house.closing.clone();
+    let site = web::Data::new(Site::new(house));
+    let server = HttpServer::new(move || {
+        App::new().app_data(site.clone()).wrap(from_fn(guard::guard)).wrap(Compress::default()).configure(routes)
+    })
+    .workers(WORKERS)
+    .disable_signals()
+    .shutdown_timeout(SHUTDOWN_SECONDS)
+    .listen(listener)?
+    .run();
+    let handle = server.handle();
+    let mut server = std::pin::pin!(server);
+    tokio::select! {
+        ended = &mut server => return ended,
+        () = closing.cancelled() => {}
+    }
+    // the order to stop is carried out by the server itself: both have to be driven
+    let ((), ended) = tokio::join!(handle.stop(true), server);
+    ended
+}
+
+/// `GET`, and `HEAD` as its shadow.
+fn get() -> Route {
+    web::route().guard(guards::Any(guards::Get()).or(guards::Head()))
+}
+
+fn routes(config: &mut web::ServiceConfig) {
+    let pages = [
+        ("/", get().to(pages::pulls)),
+        ("/r/{owner}/{repo}", get().to(pages::repository)),
+        ("/r/{owner}/{repo}/pull/{n}", get().to(pages::pull)),
+        ("/r/{owner}/{repo}/branch/{branch:.+}", get().to(pages::branch)),
+        ("/reviews/{id}", get().to(pages::review)),
+        ("/drv/{id}", get().to(pages::derivation)),
+        ("/queue", get().to(pages::queue)),
+        ("/builders", get().to(pages::builders)),
+        ("/assets/{name}", get().to(assets::asset)),
+        ("/favicon.ico", get().to(assets::favicon)),
+    ];
+    let programs = [
+        ("/api/repositories", get().to(api::repositories)),
+        ("/api/pulls", get().to(api::pulls)),
+        ("/api/reviews/{id}", get().to(api::review)),
+        ("/api/reviews/{id}/{action}", web::post().to(actions::review)),
+        ("/api/derivations/{id}", get().to(api::derivation)),
+        ("/api/logs/{id}", get().to(logs::latest)),
+        ("/api/logs/{id}/{timestamp}", get().to(logs::one)),
+        ("/api/builders", get().to(api::builders)),
+        ("/api/queue/stats", get().to(api::queue_stats)),
+        ("/api/queue/packages", get().to(api::queue_packages)),
+        ("/api/events", web::get().to(events::events)),
+        ("/api/openapi.json", get().to(openapi::document)),
+        ("/healthz", get().to(health::healthz)),
+        ("/metrics", get().to(health::metrics)),
+        ("/webhooks/github", web::post().to(actions::github)),
+    ];
+    for (path, route) in pages.into_iter().chain(programs) {
+        config.service(Resource::new(path).route(route));
+    }
+    config.service(web::scope("/api").default_service(web::route().to(api::nothing_here)));
+    config.default_service(web::route().to(pages::nothing_here));
 }

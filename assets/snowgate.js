@@ -1,0 +1,250 @@
+// What a page does beyond being read: live updates, the keyboard, a growing log. Every page works without it.
+"use strict";
+
+document.documentElement.classList.add("scripted");
+
+// --- live parts --------------------------------------------------------------------------------------------------------------
+// A part that can change carries `id` and `data-live`. When an event says that the page's subject changed, the page is read
+// again and those parts are replaced: the server stays the only one who knows how a thing looks.
+
+const subject = document.body.dataset.subject || "";      // "review:ID", "drv:BASE", "list", "queue", ""
+const liveState = document.getElementById("live-state");
+let refreshing = false, refreshAgain = false, refreshTimer = 0;
+
+function keepsFocus(part) {
+  const active = document.activeElement;
+  return active && part.contains(active) && active.matches("input, select, textarea");
+}
+
+async function refresh() {
+  refreshTimer = 0;
+  if (refreshing) { refreshAgain = true; return; }
+  refreshing = true;
+  try {
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" });
+    if (!answer.ok) return;
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    for (const part of document.querySelectorAll("[data-live][id]")) {
+      const next = fresh.getElementById(part.id);
+      if (!next || keepsFocus(part) || part.innerHTML === next.innerHTML) continue;
+      const open = new Set([...part.querySelectorAll("details[open][id]")].map((d) => d.id));
+      const focused = part.contains(document.activeElement) && document.activeElement.getAttribute("href");
+      const place = currentRow && part.contains(currentRow) ? rows().indexOf(currentRow) : -1;
+      part.replaceWith(document.adoptNode(next));
+      for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+      if (focused) [...next.querySelectorAll("a")].find((a) => a.getAttribute("href") === focused)?.focus({ preventScroll: true });
+      if (place >= 0) mark(rows()[Math.min(place, rows().length - 1)], false);
+    }
+    if (fresh.title) document.title = fresh.title;
+  } catch { /* the server is away; the event stream says so and reconnects */ } finally {
+    refreshing = false;
+    if (refreshAgain) { refreshAgain = false; refreshSoon(); }
+  }
+}
+
+// Many events in a burst are one reading; at most one a second.
+function refreshSoon() {
+  if (!refreshTimer) refreshTimer = setTimeout(refresh, 1000);
+}
+
+function showProgress(id, done, total, words) {
+  const box = document.getElementById(id);
+  if (!box) return;
+  box.hidden = false;
+  const bar = box.querySelector("progress");
+  if (total > 0) { bar.max = total; bar.value = done; } else { bar.removeAttribute("value"); }
+  box.querySelector(".progress-words").textContent = words;
+}
+
+function concerns(event) {
+  if (subject === "list") return event.event === "review" || event.event === "repository";
+  if (subject === "queue") return event.event === "build_started" || event.event === "build_ended" || event.event === "review";
+  if (subject.startsWith("review:")) {
+    const id = subject.slice(7);
+    return event.event === "review" ? event.id === id : (event.reviews || []).includes(id) && event.event === "build_ended";
+  }
+  if (subject.startsWith("pull:")) return event.event === "review" && subject === "pull:" + event.repository + "#" + event.number;
+  if (subject.startsWith("drv:")) return (event.drv || "").endsWith("/" + subject.slice(4));
+  return false;
+}
+
+function onEvent(message) {
+  const event = JSON.parse(message.data);
+  if (subject.startsWith("review:") && event.id === subject.slice(7)) {
+    if (event.event === "evaluation") {
+      const side = event.side === "base" ? "base" : "head";
+      showProgress("progress-" + side, event.done, event.total, `${event.done} of ${event.total} attributes of ${side}` + (event.errors ? `, ${event.errors} errors` : ""));
+    }
+    if (event.event === "builds") {
+      showProgress("progress-builds", event.done, event.total, `${event.done} of ${event.total} builds, ${event.running} running` + (event.failed ? `, ${event.failed} failed` : ""));
+    }
+  }
+  if (concerns(event)) refreshSoon();
+}
+
+// A page of a pull request also follows a review that supersedes the one it shows.
+const alsoPull = document.body.dataset.pull || "";
+function onReview(message) {
+  onEvent(message);
+  const event = JSON.parse(message.data);
+  if (alsoPull && alsoPull === event.repository + "#" + event.number && subject !== "review:" + event.id) refreshSoon();
+}
+
+if (subject && window.EventSource) {
+  const review = subject.startsWith("review:") && !alsoPull ? "?review=" + encodeURIComponent(subject.slice(7)) : "";
+  const source = new EventSource("/api/events" + review);
+  let wasDown = false;
+  const say = (words) => { if (liveState) { liveState.hidden = false; liveState.textContent = words; } };
+  source.onopen = () => { say("live"); if (wasDown) { wasDown = false; refreshSoon(); } };
+  source.onerror = () => { wasDown = true; say("reconnecting …"); };
+  source.addEventListener("review", onReview);
+  for (const name of ["evaluation", "builds", "build_started", "build_ended", "repository"]) source.addEventListener(name, onEvent);
+  source.addEventListener("resync", refreshSoon);
+  addEventListener("pagehide", () => source.close());
+}
+
+// --- a growing log -----------------------------------------------------------------------------------------------------------
+// The page holds the log up to `data-offset`; the stream goes on from there. A stream that broke is resumed by the browser with
+// the id of the last event, which is the offset after it.
+
+function ansiInto(parent, text) {
+  const state = { fg: -1, b: false, d: false, i: false, u: false };
+  let rest = text;
+  const put = (piece) => {
+    if (!piece) return;
+    const classes = [];
+    if (state.fg >= 0) classes.push("f" + state.fg);
+    for (const key of ["b", "d", "i", "u"]) if (state[key]) classes.push(key);
+    if (!classes.length) { parent.append(piece); return; }
+    const span = document.createElement("span");
+    span.className = classes.join(" ");
+    span.textContent = piece;
+    parent.append(span);
+  };
+  const escape = /\x1b(?:\[([0-9;:?<=>]*)([ -\/]*[@-~])|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[PX^_][^\x1b]*(?:\x1b\\)?|[@-Z\\-_]|[ -\/]+[0-~])/g;
+  let at = 0, found;
+  while ((found = escape.exec(rest))) {
+    put(rest.slice(at, found.index).replace(/[\x00-\x08\x0b-\x1f\x7f]/g, ""));
+    at = escape.lastIndex;
+    if (found[2] !== "m") continue;
+    const codes = (found[1] || "0").split(";").map((code) => parseInt(code || "0", 10));
+    for (let n = 0; n < codes.length; n++) {
+      const code = codes[n];
+      if (code === 0) { state.fg = -1; state.b = state.d = state.i = state.u = false; }
+      else if (code === 1) state.b = true;
+      else if (code === 2) state.d = true;
+      else if (code === 3) state.i = true;
+      else if (code === 4) state.u = true;
+      else if (code === 22) state.b = state.d = false;
+      else if (code === 23) state.i = false;
+      else if (code === 24) state.u = false;
+      else if (code >= 30 && code <= 37) state.fg = code - 30;
+      else if (code === 39) state.fg = -1;
+      else if (code >= 90 && code <= 97) state.fg = code - 82;
+      else if (code === 38 || code === 48) {
+        if (codes[n + 1] === 5) { if (code === 38 && codes[n + 2] < 16) state.fg = codes[n + 2]; n += 2; }
+        else if (codes[n + 1] === 2) n += 4;
+      }
+    }
+  }
+  put(rest.slice(at).replace(/[\x00-\x08\x0b-\x1f\x7f]/g, ""));
+}
+
+const log = document.getElementById("log");
+if (log && log.dataset.follow && window.EventSource) {
+  const list = log.querySelector("ol");
+  let number = parseInt(log.dataset.lines, 10);
+  const follow = document.getElementById("follow");
+  let atEnd = false;
+  const scroller = document.scrollingElement;
+  addEventListener("scroll", () => { atEnd = scroller.scrollTop + innerHeight >= scroller.scrollHeight - 40; }, { passive: true });
+  const source = new EventSource(log.dataset.follow);
+  source.onmessage = (message) => {
+    const lines = message.data.split("\n");
+    if (lines[lines.length - 1] === "") lines.pop();
+    const piece = document.createDocumentFragment();
+    for (const line of lines) {
+      number += 1;
+      const item = document.createElement("li");
+      item.id = "L" + number;
+      const link = document.createElement("a");
+      link.href = "#L" + number;
+      link.textContent = number;
+      const words = document.createElement("span");
+      ansiInto(words, line);
+      item.append(link, words);
+      piece.append(item);
+    }
+    list.append(piece);
+    log.dataset.lines = number;
+    if (atEnd || (follow && follow.checked)) scroller.scrollTop = scroller.scrollHeight;
+  };
+  source.addEventListener("end", () => {
+    source.close();
+    const end = document.getElementById("log-end");
+    if (end) end.textContent = "The log ends here.";
+    refreshSoon();
+  });
+  addEventListener("pagehide", () => source.close());
+}
+
+// --- keyboard ----------------------------------------------------------------------------------------------------------------
+
+let currentRow = null;
+function rows() { return [...document.querySelectorAll("[data-row]")].filter((row) => row.offsetParent !== null || row.getClientRects().length); }
+function mark(row, scroll = true) {
+  if (!row) return;
+  if (currentRow) currentRow.classList.remove("here");
+  currentRow = row;
+  row.classList.add("here");
+  row.querySelector("a[data-go]")?.focus({ preventScroll: true });
+  if (scroll) row.scrollIntoView({ block: "nearest" });
+}
+function step(by) {
+  const all = rows();
+  if (!all.length) return;
+  const at = currentRow ? all.indexOf(currentRow) : -1;
+  mark(all[at < 0 ? (by > 0 ? 0 : all.length - 1) : Math.max(0, Math.min(all.length - 1, at + by))]);
+}
+
+addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+  const target = event.target;
+  if (target.matches("input, select, textarea")) {
+    if (event.key === "Escape") target.blur();
+    return;
+  }
+  switch (event.key) {
+    case "j": step(1); break;
+    case "k": step(-1); break;
+    case "o":
+    case "Enter": {
+      if (event.key === "Enter" && target.matches("a, button, summary")) return;
+      const link = currentRow && currentRow.querySelector("a[data-go]");
+      if (!link) return;
+      link.click();
+      break;
+    }
+    case "/": {
+      const field = document.querySelector("input[type=search]");
+      if (!field) return;
+      field.focus();
+      field.select();
+      break;
+    }
+    case "n": document.querySelector("a[rel=next]")?.click(); break;
+    case "p": document.querySelector("a[rel=prev]")?.click(); break;
+    case "u": document.querySelector(".crumbs a:last-of-type")?.click(); break;
+    case "?": document.getElementById("keys")?.showModal(); break;
+    default: return;
+  }
+  event.preventDefault();
+});
+document.getElementById("keys-button")?.addEventListener("click", () => document.getElementById("keys")?.showModal());
+
+// A choice in a filter takes effect at once; without this script there is a button.
+for (const field of document.querySelectorAll("form[data-auto] select")) field.addEventListener("change", () => field.form.requestSubmit());
+// A rerun or cancellation that was already sent is not sent twice.
+for (const form of document.querySelectorAll("form[method=post]")) {
+  form.addEventListener("submit", () => setTimeout(() => form.querySelectorAll("button").forEach((button) => { button.disabled = true; }), 0));
+}

@@ -1,0 +1,126 @@
+//! Who may order something, and that it was really they who did. Two independent checks against forged requests: what the browser
+//! says about the request's origin, and a token that stands in a cookie and in the form.
+//!
+//! Without sign-in only this machine's own users may act. A proxy on this machine would make everyone look local, and a name that
+//! is re-pointed to 127.0.0.1 would make a foreign page look like ours; so the request must come straight, and to a local name.
+
+use std::io::Read;
+use std::net::IpAddr;
+
+use actix_web::HttpRequest;
+use actix_web::http::header::{self, HeaderMap};
+
+use super::fault::Fault;
+
+pub const COOKIE: &str = "snowgate_csrf";
+/// The form's field, and for programs the header.
+pub const FIELD: &str = "csrf";
+pub const HEADER: &str = "x-csrf-token";
+
+pub const LOCAL_ONLY: &str = "Without sign-in, reviews can only be run again or cancelled from the machine that Snowgate runs on, at http://localhost or its \
+     loopback address.";
+
+/// The visitor's token, drawn on the first visit.
+pub fn token(request: &HttpRequest) -> Result<String, Fault> {
+    if let Some(kept) = kept(request.headers()) {
+        return Ok(kept.to_owned());
+    }
+    let mut bytes = [0; 16];
+    std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes)).map_err(Fault::internal)?;
+    Ok(data_encoding::HEXLOWER.encode(&bytes))
+}
+
+fn is_token(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// The token as the browser sent it back.
+fn kept(headers: &HeaderMap) -> Option<&str> {
+    headers
+        .get_all(header::COOKIE)
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|cookies| cookies.split(';'))
+        .filter_map(|cookie| cookie.trim().split_once('='))
+        .find(|(name, value)| *name == COOKIE && is_token(value))
+        .map(|(_, value)| value)
+}
+
+/// What `Set-Cookie` says. No `Secure`: on the loopback address there is no TLS to insist on.
+pub fn cookie(token: &str) -> String {
+    format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict")
+}
+
+/// A visitor without sign-in may act from this machine only.
+pub fn may_act(request: &HttpRequest) -> Result<(), Fault> {
+    let local_peer = request.peer_addr().is_some_and(|peer| is_loopback(peer.ip()));
+    let forwarded = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"];
+    let straight = !forwarded.iter().any(|name| request.headers().contains_key(*name));
+    if local_peer && straight && is_local_host(host(request.headers())) {
+        Ok(())
+    } else {
+        Err(Fault::forbidden("local_only", LOCAL_ONLY))
+    }
+}
+
+fn is_loopback(ip: IpAddr) -> bool {
+    ip.to_canonical().is_loopback()
+}
+
+fn host(headers: &HeaderMap) -> &str {
+    headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default()
+}
+
+fn is_local_host(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(is_loopback)
+}
+
+/// That the request comes from one of our own pages, or from a program that knows the token.
+pub fn check(request: &HttpRequest, field: Option<&str>) -> Result<(), Fault> {
+    let headers = request.headers();
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    if text("sec-fetch-site").is_some_and(|site| site != "same-origin") {
+        return Err(Fault::forbidden("cross_site", "The request came from another site."));
+    }
+    if let Some(origin) = text("origin") {
+        let from = origin.split_once("://").map(|(_, host)| host);
+        if from != Some(host(headers)) {
+            return Err(Fault::forbidden("cross_site", "The request came from another site."));
+        }
+    }
+    let given = field.or_else(|| text(HEADER)).unwrap_or_default();
+    if kept(headers).is_some_and(|kept| equal(given, kept)) {
+        Ok(())
+    } else {
+        Err(Fault::forbidden(
+            "csrf",
+            format!(
+                "The form is too old or not ours: load the page again. Programs send the cookie {COOKIE} and the same value as the header {HEADER}."
+            ),
+        ))
+    }
+}
+
+/// Takes the same time wherever the first difference is.
+fn equal(a: &str, b: &str) -> bool {
+    a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_local_host_is_a_loopback_name_or_address() {
+        for host in ["localhost", "localhost:8080", "127.0.0.1:8080", "127.1.2.3", "[::1]:80", "[::1]", "LOCALHOST:1"] {
+            assert!(is_local_host(host), "{host}");
+        }
+        for host in ["", "example.org", "localhost.example.org:80", "10.0.0.1", "[::2]:80", "127.0.0.1.example.org", "evil:127"] {
+            assert!(!is_local_host(host), "{host}");
+        }
+    }
+}

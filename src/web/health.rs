@@ -1,0 +1,162 @@
+//! `/healthz` and `/metrics`. Labels are names of a fixed or configured set, never of a package: series must not grow without bound.
+
+use std::fmt::Write;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, web};
+use serde_json::json;
+
+use super::api::builder_state;
+use super::fault::Fault;
+use super::site::Site;
+use crate::actors::house::{ActorHealth, ActorState};
+use crate::domain::Outcome;
+
+/// `GET /healthz`: 200 while every actor runs and the database answers, else 503
+pub async fn healthz(site: web::Data<Site>) -> HttpResponse {
+    let actors = site.house.health().await;
+    let database = site.house.db.stats().await.err().map(|error| error.to_string());
+    let well = database.is_none() && actors.iter().all(|actor| actor.state == ActorState::Running);
+    let status = if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    HttpResponse::build(status).insert_header(("cache-control", "no-store")).json(json!({
+        "status": if well { "ok" } else { "degraded" },
+        "version": env!("CARGO_PKG_VERSION"),
+        "database": {"error": database},
+        "actors": actors,
+    }))
+}
+
+/// `GET /metrics`
+pub async fn metrics(site: web::Data<Site>) -> Result<HttpResponse, Fault> {
+    let text = exposition(&site).await?;
+    Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text))
+}
+
+/// Prometheus' text format.
+#[derive(Default)]
+struct Exposition(String);
+
+impl Exposition {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        // writing to a String does not fail
+        write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n").unwrap_or_default();
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
+        self.0.push_str(name);
+        if !labels.is_empty() {
+            let labels = labels.iter().map(|(label, value)| format!("{label}=\"{}\"", escape(value))).collect::<Vec<_>>();
+            write!(self.0, "{{{}}}", labels.join(",")).unwrap_or_default();
+        }
+        writeln!(self.0, " {value}").unwrap_or_default();
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: f64) {
+        self.family(name, "gauge", help);
+        self.sample(name, &[], value);
+    }
+}
+
+fn escape(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+async fn exposition(site: &Site) -> Result<String, Fault> {
+    let mut text = Exposition::default();
+    text.family("snowgate_info", "gauge", "The version that runs.");
+    text.sample("snowgate_info", &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
+    text.gauge("snowgate_start_time_seconds", "When the web was opened.", site.opened.as_second() as f64);
+    text.family("snowgate_http_responses_total", "counter", "Answers by class of status.");
+    for (class, n) in site.answers.all() {
+        text.sample("snowgate_http_responses_total", &[("class", class)], n as f64);
+    }
+    actors(&mut text, &site.house.health().await);
+    stored(&mut text, site).await?;
+    queue(&mut text, site).await;
+    Ok(text.0)
+}
+
+fn actors(text: &mut Exposition, actors: &[ActorHealth]) {
+    text.family("snowgate_actor_up", "gauge", "1 while the actor runs.");
+    for actor in actors {
+        text.sample("snowgate_actor_up", &[("actor", &actor.name)], if actor.state == ActorState::Running { 1.0 } else { 0.0 });
+    }
+    text.family("snowgate_actor_restarts_total", "counter", "Restarts after a crash.");
+    for actor in actors {
+        text.sample("snowgate_actor_restarts_total", &[("actor", &actor.name)], actor.restarts as f64);
+    }
+    text.family("snowgate_actor_mailbox", "gauge", "Messages that wait.");
+    for actor in actors {
+        if let Some(mailbox) = actor.mailbox {
+            text.sample("snowgate_actor_mailbox", &[("actor", &actor.name)], mailbox as f64);
+        }
+    }
+}
+
+async fn stored(text: &mut Exposition, site: &Site) -> Result<(), Fault> {
+    let stats = site.house.db.stats().await?;
+    text.family("snowgate_build_attempts_total", "counter", "Ended attempts to build, by outcome.");
+    for outcome in Outcome::ALL {
+        let (n, _) = stats.attempts.get(&outcome).copied().unwrap_or_default();
+        text.sample("snowgate_build_attempts_total", &[("outcome", outcome.as_str())], n as f64);
+    }
+    text.family("snowgate_build_seconds_total", "counter", "Seconds that ended attempts took, by outcome.");
+    for outcome in Outcome::ALL {
+        let (_, seconds) = stats.attempts.get(&outcome).copied().unwrap_or_default();
+        text.sample("snowgate_build_seconds_total", &[("outcome", outcome.as_str())], seconds);
+    }
+    for (name, help, value) in [
+        ("snowgate_repositories", "Repositories that are served.", stats.repositories),
+        ("snowgate_open_pulls", "Open pull requests.", stats.open_pulls),
+        ("snowgate_reviews", "Reviews in the database.", stats.reviews),
+        ("snowgate_open_reviews", "Reviews under way.", stats.open_reviews),
+        ("snowgate_evaluations", "Evaluations in the database.", stats.evaluations),
+        ("snowgate_remembered_outcomes", "Derivations remembered as failed.", stats.remembered_outcomes),
+        ("snowgate_database_bytes", "Size of the database.", stats.database_bytes),
+    ] {
+        text.gauge(name, help, value as f64);
+    }
+    Ok(())
+}
+
+/// While the Scheduler is away these series are absent, and `snowgate_actor_up` says why.
+async fn queue(text: &mut Exposition, site: &Site) {
+    if let Ok(snapshot) = site.house.queue(0).await {
+        let counts = snapshot.counts;
+        text.family("snowgate_queue_derivations", "gauge", "Derivations in the queue, by state.");
+        for (state, n) in [
+            ("ready", counts.ready),
+            ("blocked", counts.blocked),
+            ("backing_off", counts.backing_off),
+            ("running", counts.running),
+        ] {
+            text.sample("snowgate_queue_derivations", &[("state", state)], n as f64);
+        }
+    }
+    if let Ok(builders) = site.house.builders().await {
+        text.family("snowgate_builder_slots", "gauge", "Slots of a builder.");
+        for row in &builders {
+            text.sample("snowgate_builder_slots", &[("builder", &row.name)], row.slots as f64);
+        }
+        text.family("snowgate_builder_running", "gauge", "Builds that run on a builder.");
+        for row in &builders {
+            text.sample("snowgate_builder_running", &[("builder", &row.name)], row.running as f64);
+        }
+        text.family("snowgate_builder_state", "gauge", "1 for the state that a builder is in.");
+        for row in &builders {
+            text.sample("snowgate_builder_state", &[("builder", &row.name), ("state", builder_state(row.state))], 1.0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_cannot_end_its_quotes() {
+        let mut text = Exposition::default();
+        text.sample("m", &[("a", "x\"y\\z\n")], 1.5);
+        assert_eq!(text.0, "m{a=\"x\\\"y\\\\z\\n\"} 1.5\n");
+    }
+}

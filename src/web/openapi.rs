@@ -1,0 +1,162 @@
+//! `GET /api/openapi.json`: the interface as OpenAPI 3.1. Addresses and words are written here by hand; the shapes are those of the
+//! types that the handlers return. A test asks every address.
+
+use actix_web::HttpResponse;
+use schemars::SchemaGenerator;
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value, json};
+
+use super::api;
+use crate::review::report::Report;
+
+/// `GET /api/openapi.json`
+pub async fn document() -> HttpResponse {
+    HttpResponse::Ok().json(openapi())
+}
+
+pub fn openapi() -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.definitions_path = "/components/schemas".into();
+        settings.meta_schema = None;
+    });
+    let mut schemas = settings.into_generator();
+    let paths = paths(&mut schemas);
+    let mut definitions = schemas.take_definitions(true);
+    definitions.insert(
+        "Error".into(),
+        json!({"type": "object", "required": ["error"], "properties": {"error": {"type": "object", "required": ["code", "message"],
+            "properties": {"code": {"type": "string"}, "message": {"type": "string"}}}}}),
+    );
+    json!({
+        "openapi": "3.1.0",
+        "info": {"title": "Snowgate", "version": env!("CARGO_PKG_VERSION"),
+                 "description": "Reviews of changes to a Nix repository: base against head, what newly fails and why, and whether to merge."},
+        "paths": paths,
+        "components": {"schemas": definitions},
+    })
+}
+
+fn paths(schemas: &mut SchemaGenerator) -> Value {
+    let mut paths = Map::new();
+    let mut get = |path: &str, summary: &str, parameters: Value, answer: Value| {
+        let mut responses = json!({"200": answer, "default": fault()});
+        if path.contains('{') {
+            responses["404"] = fault();
+        }
+        paths.insert(path.into(), json!({"get": {"summary": summary, "parameters": parameters, "responses": responses}}));
+    };
+    let repositories = list(&schemas.subschema_for::<api::Repository>().to_value());
+    get("/api/repositories", "Repositories that are served.", json!([]), repositories);
+    let pulls = list(&schemas.subschema_for::<api::Pull>().to_value());
+    get("/api/pulls", "Pull requests with their current reviews.", pulls_parameters(), pulls);
+    let report = one(&schemas.subschema_for::<Report>().to_value());
+    get("/api/reviews/{id}", "The report of a review.", json!([in_path("id")]), report);
+    let derivation = one(&schemas.subschema_for::<api::DerivationDocument>().to_value());
+    get(
+        "/api/derivations/{id}",
+        "A derivation, by HASH-NAME.drv, and the attempts to build it.",
+        json!([in_path("id")]),
+        derivation,
+    );
+    get("/api/logs/{id}", "The log of the latest attempt to build HASH-NAME.drv.", log_parameters(&["id"]), log());
+    get("/api/logs/{id}/{timestamp}", "The log of one attempt.", log_parameters(&["id", "timestamp"]), log());
+    let builders = list(&schemas.subschema_for::<api::Builder>().to_value());
+    get("/api/builders", "Builders, how they are and what they can build.", json!([]), builders);
+    let stats = one(&schemas.subschema_for::<api::QueueStats>().to_value());
+    get("/api/queue/stats", "The queue, counted by state and by builder.", json!([]), stats);
+    let packages = one(&schemas.subschema_for::<api::QueuePackages>().to_value());
+    get(
+        "/api/queue/packages",
+        "What is being built, and what waits in the order in which it will start.",
+        json!([in_query("limit", "integer", "Waiting ones listed; 200 unless given.")]),
+        packages,
+    );
+    get(
+        "/api/events",
+        "Reviews, builds and the queue as they change.",
+        json!([in_query("review", "string", "Only what concerns this review.")]),
+        text("text/event-stream"),
+    );
+    get("/api/openapi.json", "This document.", json!([]), one(&json!({"type": "object"})));
+    get(
+        "/healthz",
+        "Liveness, with the state of each actor; 503 while something is down.",
+        json!([]),
+        one(&json!({"type": "object"})),
+    );
+    get("/metrics", "Metrics in Prometheus' text format.", json!([]), text("text/plain"));
+    for action in ["rerun", "cancel"] {
+        paths.insert(format!("/api/reviews/{{id}}/{action}"), action_item(action));
+    }
+    paths.insert(
+        "/webhooks/github".into(),
+        json!({"post": {"summary": "Deliveries of a GitHub App; 501 while GitHub is not configured.", "responses": {"501": fault(), "default": fault()}}}),
+    );
+    Value::Object(paths)
+}
+
+fn action_item(action: &str) -> Value {
+    let summary = match action {
+        "rerun" => "Reviews the change again; what is remembered as failed is built again.",
+        _ => "Ends a review that is under way.",
+    };
+    json!({"post": {
+        "summary": summary,
+        "description": "From the server's own machine only. The cookie snowgate_csrf, which a review's page sets, and the header x-csrf-token (or the form field csrf) have the same value.",
+        "parameters": [in_path("id"), {"name": "x-csrf-token", "in": "header", "schema": {"type": "string"}}],
+        "responses": {
+            "202": one(&json!({"type": "object", "required": ["id", "action"], "properties": {"id": {"type": "string"}, "action": {"type": "string"}}})),
+            "303": {"description": "Where the request accepts text/html: to the page of the review."},
+            "403": fault(), "404": fault(), "409": fault(), "default": fault()},
+    }})
+}
+
+fn one(schema: &Value) -> Value {
+    json!({"description": "As asked.", "content": {"application/json": {"schema": schema}}})
+}
+
+fn list(schema: &Value) -> Value {
+    one(&json!({"type": "array", "items": schema}))
+}
+
+fn text(media: &str) -> Value {
+    json!({"description": "As asked.", "content": {media: {"schema": {"type": "string"}}}})
+}
+
+fn log() -> Value {
+    json!({"description": "The log. With `Accept: text/event-stream` its lines as they are written: each event's id is the offset after it; the last event is `end`.",
+        "headers": {
+            "x-log-attempt": {"description": "The attempt.", "schema": {"type": "string"}},
+            "x-log-offset": {"description": "Where the text begins in the whole log, in bytes.", "schema": {"type": "integer"}},
+            "x-log-live": {"description": "Whether the build still runs.", "schema": {"type": "boolean"}}},
+        "content": {"text/plain": {"schema": {"type": "string"}}, "text/event-stream": {"schema": {"type": "string"}}}})
+}
+
+fn fault() -> Value {
+    json!({"description": "Why not.", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}})
+}
+
+fn in_path(name: &str) -> Value {
+    json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}})
+}
+
+fn in_query(name: &str, kind: &str, description: &str) -> Value {
+    json!({"name": name, "in": "query", "description": description, "schema": {"type": kind}})
+}
+
+fn log_parameters(in_path_too: &[&str]) -> Value {
+    let mut parameters = in_path_too.iter().map(|name| in_path(name)).collect::<Vec<_>>();
+    parameters.push(in_query("tail", "integer", "Only the last lines, this many."));
+    parameters.push(in_query("offset", "integer", "Only from this byte on."));
+    Value::Array(parameters)
+}
+
+fn pulls_parameters() -> Value {
+    let choice = |name: &str, choices: &[&str], default: &str| json!({"name": name, "in": "query", "schema": {"type": "string", "enum": choices, "default": default}});
+    json!([
+        in_query("repository", "string", "OWNER/NAME"),
+        choice("state", &["open", "merged", "closed", "all"], "open"),
+        choice("order", &["rebuilds", "updated", "created", "number"], "rebuilds"),
+        in_query("q", "string", "Words that all must occur in repository, title, author or branch."),
+    ])
+}

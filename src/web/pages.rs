@@ -1,0 +1,236 @@
+//! The pages: each gathers what it shows and hands it to `view/`.
+
+use std::collections::BTreeMap;
+
+use actix_web::http::header::{LOCATION, SET_COOKIE};
+use actix_web::{HttpRequest, HttpResponse, web};
+use jiff::Timestamp;
+use maud::Markup;
+
+use super::csrf;
+use super::fault::Fault;
+use super::site::Site;
+use super::view::builders::builders_page;
+use super::view::derivation::{DerivationPage, LINES, LogView, derivation_page};
+use super::view::parts::pull_href;
+use super::view::pulls::{PullsQuery, pulls_page};
+use super::view::queue::queue_page;
+use super::view::repository::{branch_page, repository_page};
+use super::view::review::{ReviewPage, ReviewQuery, Visitor, review_page, unreviewed_page};
+use crate::db::{PullFilter, PullRow, RepositoryRow, ReviewRow};
+use crate::domain::{DrvPath, RepositoryName, ReviewId};
+use crate::store::derivation::{Derivation, DerivationError};
+use crate::store::logs::{LogRange, LogText};
+
+type Page = Result<HttpResponse, Fault>;
+type Pairs = web::Query<Vec<(String, String)>>;
+
+fn page(markup: Markup) -> HttpResponse {
+    HttpResponse::Ok().content_type("text/html; charset=utf-8").body(markup.into_string())
+}
+
+/// `GET /`
+pub async fn pulls(site: web::Data<Site>, pairs: Pairs) -> Page {
+    let query = PullsQuery::parse(&pairs).map_err(Fault::bad_request)?;
+    let filter = PullFilter { repository: query.repository.clone(), state: query.state, order: query.order };
+    let rows = site.house.db.pulls(filter).await?;
+    let repositories = site.house.db.repositories().await?;
+    Ok(page(pulls_page(&rows, &repositories, &query, Timestamp::now())))
+}
+
+/// A repository that is served.
+pub async fn find_repository(site: &Site, owner: &str, name: &str) -> Result<RepositoryRow, Fault> {
+    let name = RepositoryName::new(format!("{owner}/{name}"));
+    let row = site.house.db.repository(&name).await?;
+    row.ok_or_else(|| Fault::not_found(format!("There is no repository {name}.")))
+}
+
+/// `GET /r/{owner}/{repo}`
+pub async fn repository(site: web::Data<Site>, path: web::Path<(String, String)>) -> Page {
+    let row = find_repository(&site, &path.0, &path.1).await?;
+    let filter = PullFilter { repository: Some(row.name.clone()), ..PullFilter::default() };
+    let pulls = site.house.db.pulls(filter).await?;
+    Ok(page(repository_page(&row, &pulls, Timestamp::now())))
+}
+
+/// `GET /r/{owner}/{repo}/branch/{branch}`: a branch with a pull request leads to it
+pub async fn branch(site: web::Data<Site>, path: web::Path<(String, String, String)>) -> Page {
+    let (owner, name, branch) = path.into_inner();
+    let row = find_repository(&site, &owner, &name).await?;
+    let filter = PullFilter { repository: Some(row.name.clone()), ..PullFilter::default() };
+    let mut pulls = site.house.db.pulls(filter).await?;
+    if branch != row.base_branch {
+        let own = pulls.iter().find(|(pull, _)| pull.branch == branch);
+        if let Some((pull, _)) = own {
+            return Ok(see(&pull_href(&row.name, pull.number)));
+        }
+    }
+    pulls.retain(|(pull, _)| pull.base_branch == branch);
+    if branch != row.base_branch && pulls.is_empty() {
+        return Err(Fault::not_found(format!("Nothing is known of a branch {branch} of {}.", row.name)));
+    }
+    Ok(page(branch_page(&row, &branch, &pulls, Timestamp::now())))
+}
+
+fn see(address: &str) -> HttpResponse {
+    HttpResponse::SeeOther().insert_header((LOCATION, address)).finish()
+}
+
+/// `GET /r/{owner}/{repo}/pull/{n}`: the current review, or with `?review=` an earlier one
+pub async fn pull(site: web::Data<Site>, path: web::Path<(String, String, String)>, pairs: Pairs, request: HttpRequest) -> Page {
+    let (owner, name, number) = path.into_inner();
+    let query = ReviewQuery::parse(&pairs).map_err(Fault::bad_request)?;
+    let repository = RepositoryName::new(format!("{owner}/{name}"));
+    let none = || Fault::not_found(format!("There is no pull request #{number} in {repository}."));
+    let number = number.parse::<u64>().map_err(|_| none())?;
+    let pull = site.house.db.pull(&repository, number).await?.ok_or_else(none)?;
+    let reviews = site.house.db.reviews_of(&repository, number).await?;
+    let wanted = query.review.as_deref().map(ReviewId::new).or_else(|| pull.review.clone());
+    let row = match (wanted, &query.review) {
+        (Some(id), asked) => match (reviews.iter().find(|row| row.id == id), asked) {
+            (Some(row), _) => row,
+            (None, Some(_)) => return Err(Fault::not_found(format!("There is no review {id} of this pull request."))),
+            (None, None) => return Ok(page(unreviewed_page(&pull, Timestamp::now()))),
+        },
+        // the head moved and its review is not there yet: the last one is better than none
+        (None, _) => match reviews.first() {
+            Some(row) => row,
+            None => return Ok(page(unreviewed_page(&pull, Timestamp::now()))),
+        },
+    };
+    show_review(&site, row, Some(&pull), &reviews, &query, &request).await
+}
+
+/// `GET /reviews/{id}`: leads to the pull request, or shows a review that belongs to none
+pub async fn review(site: web::Data<Site>, id: web::Path<String>, pairs: Pairs, request: HttpRequest) -> Page {
+    let query = ReviewQuery::parse(&pairs).map_err(Fault::bad_request)?;
+    let id = ReviewId::new(id.into_inner());
+    let row = site.house.db.review(&id).await?.ok_or_else(|| Fault::not_found(format!("There is no review {id}.")))?;
+    match row.number {
+        Some(number) => Ok(see(&format!("{}?review={id}", pull_href(&row.repository, number)))),
+        None => show_review(&site, &row, None, &[], &query, &request).await,
+    }
+}
+
+async fn show_review(
+    site: &Site,
+    row: &ReviewRow,
+    pull: Option<&PullRow>,
+    reviews: &[ReviewRow],
+    query: &ReviewQuery,
+    request: &HttpRequest,
+) -> Page {
+    let report = site.report(row).await?;
+    let csrf = csrf::token(request)?;
+    let may_not = csrf::may_act(request).err().map(|fault| fault.message);
+    let visitor = Visitor { csrf: &csrf, may_not: may_not.as_deref() };
+    let view = ReviewPage { report: &report, row: Some(row), pull, reviews, query, visitor, now: Timestamp::now() };
+    Ok(HttpResponse::Ok()
+        .content_type("text/html; charset=utf-8")
+        .insert_header((SET_COOKIE, csrf::cookie(&csrf)))
+        .body(review_page(&view).into_string()))
+}
+
+#[derive(serde::Deserialize)]
+pub struct DerivationQuery {
+    attempt: Option<String>,
+    /// The first line shown.
+    from: Option<String>,
+}
+
+/// Finds a derivation by its base name: recorded with its whole path, or in the usual store.
+pub fn derivation_path(base_name: &str, recorded: Option<&DrvPath>) -> Result<DrvPath, Fault> {
+    if let Some(drv) = recorded {
+        return Ok(drv.clone());
+    }
+    let store = std::env::var("NIX_STORE_DIR").unwrap_or_else(|_| "/nix/store".into());
+    format!("{store}/{base_name}")
+        .parse()
+        .map_err(|_| Fault::not_found(format!("“{base_name}” is not the name of a derivation.")))
+}
+
+/// Reads the derivation, if the store has it.
+pub async fn read_derivation(drv: &DrvPath) -> Result<Option<Derivation>, Fault> {
+    let path = drv.clone();
+    match web::block(move || Derivation::read(&path)).await.map_err(Fault::internal)? {
+        Ok(derivation) => Ok(Some(derivation)),
+        Err(DerivationError::Unreadable { .. }) => Ok(None),
+        Err(error @ DerivationError::Malformed { .. }) => {
+            tracing::warn!("{error}");
+            Ok(None)
+        }
+    }
+}
+
+/// `GET /drv/{hash}-{name}.drv`
+pub async fn derivation(site: web::Data<Site>, base_name: web::Path<String>, query: web::Query<DerivationQuery>) -> Page {
+    let attempts = site.house.db.attempts(&base_name).await?;
+    let drv = derivation_path(&base_name, attempts.first().map(|row| &row.drv))?;
+    let logs = site.house.logs.attempts(&base_name).iter().rev().map(ToString::to_string).collect::<Vec<_>>();
+    let derivation = read_derivation(&drv).await?;
+    if attempts.is_empty() && logs.is_empty() && derivation.is_none() && !is_known(&site, &drv).await? {
+        return Err(Fault::not_found(format!("Nothing is known of {drv}.")));
+    }
+    let log = site.house.logs.read(&base_name, query.attempt.as_deref(), LogRange::All).await.map_err(Fault::internal)?;
+    if let (None, Some(attempt)) = (&log, &query.attempt) {
+        return Err(Fault::not_found(format!("There is no log of an attempt at {attempt} to build {}.", drv.name())));
+    }
+    let from = match query.from.as_deref() {
+        None | Some("") => None,
+        Some(from) => {
+            Some(from.parse::<usize>().map_err(|_| Fault::bad_request(format!("“{from}” is not the number of a line.")))?)
+        }
+    };
+    let text = log.as_ref().map(|log| String::from_utf8_lossy(whole_lines(log)));
+    let time = log.as_ref().map(|log| log.attempt.to_string());
+    let log = match (&log, &text, &time) {
+        (Some(log), Some(text), Some(time)) => Some(log_view(log, text, time, from)),
+        _ => None,
+    };
+    let view = DerivationPage {
+        drv: &drv,
+        attempts: &attempts,
+        logs: &logs,
+        log,
+        derivation: derivation.as_ref(),
+        now: Timestamp::now(),
+    };
+    Ok(page(derivation_page(&view)))
+}
+
+/// Remembered as failed, though the log and the derivation are gone.
+async fn is_known(site: &Site, drv: &DrvPath) -> Result<bool, Fault> {
+    Ok(!site.house.db.outcomes(std::slice::from_ref(drv)).await?.is_empty())
+}
+
+/// A line that is still being written comes with the stream.
+fn whole_lines(log: &LogText) -> &[u8] {
+    let end = if log.live { log.bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1) } else { log.bytes.len() };
+    &log.bytes[..end]
+}
+
+/// The part from the line asked for, otherwise the end: that is where the error is.
+fn log_view<'a>(log: &LogText, text: &'a str, attempt: &'a str, from: Option<usize>) -> LogView<'a> {
+    let total = super::view::ansi::split(text).count();
+    let first = from.unwrap_or_else(|| total.saturating_sub(LINES) + 1).clamp(1, total.max(1));
+    let lines = super::view::ansi::split(text).skip(first - 1).take(LINES).collect::<Vec<_>>();
+    let at_end = first - 1 + lines.len() >= total;
+    LogView { attempt, first, lines, total, offset: log.offset + whole_lines(log).len() as u64, live: log.live && at_end }
+}
+
+/// `GET /queue`
+pub async fn queue(site: web::Data<Site>, query: web::Query<BTreeMap<String, String>>) -> Page {
+    let waiting = super::api::waiting(query.get("waiting").map(String::as_str))?;
+    let snapshot = site.house.queue(waiting).await?;
+    Ok(page(queue_page(&snapshot, waiting, Timestamp::now())))
+}
+
+/// `GET /builders`
+pub async fn builders(site: web::Data<Site>) -> Page {
+    Ok(page(builders_page(&site.house.builders().await?)))
+}
+
+/// Every address that is none.
+pub async fn nothing_here() -> Page {
+    Err(Fault::not_found("There is no such page."))
+}

@@ -1,0 +1,71 @@
+//! What the handlers share: the house, the reports that were read last, the counters.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::fault::Fault;
+use super::guard::Answers;
+use crate::actors::house::House;
+use crate::db::ReviewRow;
+use crate::review::report::{Counts, Merge, Report, Revision, SCHEMA, Timings, Verdict};
+
+pub struct Site {
+    pub house: House,
+    pub answers: Answers,
+    pub opened: jiff::Timestamp,
+    reports: Mutex<VecDeque<(ReviewRow, Arc<Report>)>>,
+}
+
+/// A report of ten thousand changes takes some tens of megabytes.
+const REPORTS: usize = 6;
+
+impl Site {
+    pub fn new(house: House) -> Self {
+        Self { house, answers: Answers::default(), opened: jiff::Timestamp::now(), reports: Mutex::default() }
+    }
+
+    /// The report of a review: the stored one, or as much of one as its row tells. The row, read a moment ago, says whether a
+    /// report that was unpacked before still holds.
+    pub async fn report(&self, row: &ReviewRow) -> Result<Arc<Report>, Fault> {
+        if let Some(report) = self.kept(row) {
+            return Ok(report);
+        }
+        let Some(report) = self.house.db.report(&row.id).await? else { return Ok(Arc::new(of_row(row))) };
+        let report = Arc::new(report);
+        let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
+        reports.retain(|(kept, _)| kept.id != row.id);
+        reports.push_front((row.clone(), report.clone()));
+        reports.truncate(REPORTS);
+        Ok(report)
+    }
+
+    fn kept(&self, row: &ReviewRow) -> Option<Arc<Report>> {
+        let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = reports.iter().position(|(kept, _)| kept == row)?;
+        let entry = reports.remove(at)?;
+        let report = entry.1.clone();
+        reports.push_front(entry);
+        Some(report)
+    }
+}
+
+/// A review that has not compared anything yet.
+fn of_row(row: &ReviewRow) -> Report {
+    Report {
+        schema: SCHEMA,
+        id: row.id.clone(),
+        repository: row.repository.clone(),
+        created_at: row.created_at.to_string(),
+        base: Revision { rev: row.base_rev.clone(), reference: row.base_ref.clone() },
+        head: Revision { rev: row.head_rev.clone(), reference: row.head_ref.clone() },
+        merge: Merge { tree: row.tree.clone(), conflicts: Vec::new() },
+        state: row.state,
+        verdict: Verdict { decision: row.decision, summary: row.summary.clone(), reasons: Vec::new() },
+        counts: Counts::default(),
+        evaluations: Vec::new(),
+        changes: Vec::new(),
+        eval_errors: Vec::new(),
+        failures: Vec::new(),
+        timings: Timings::default(),
+    }
+}

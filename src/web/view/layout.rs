@@ -1,0 +1,96 @@
+//! The frame around every page.
+
+use maud::{DOCTYPE, Markup, html};
+
+use super::icons::{Icon, icon};
+use crate::web::assets;
+
+/// Where a page is in the house.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    Pulls,
+    Queue,
+    Builders,
+    Elsewhere,
+}
+
+pub struct Frame<'a> {
+    pub title: &'a str,
+    pub place: Place,
+    /// What the page is about, in the words of `snowgate.js`; empty where nothing on it changes by itself.
+    pub subject: String,
+    /// `REPOSITORY#NUMBER` where the page shows the current review of a pull request: it follows the next one too.
+    pub pull: Option<String>,
+}
+
+impl<'a> Frame<'a> {
+    pub fn new(title: &'a str, place: Place) -> Self {
+        Self { title, place, subject: String::new(), pull: None }
+    }
+
+    pub fn about(mut self, subject: impl Into<String>) -> Self {
+        self.subject = subject.into();
+        self
+    }
+}
+
+pub fn page(frame: &Frame<'_>, content: &Markup) -> Markup {
+    let entries =
+        [(Place::Pulls, "/", "Pull requests"), (Place::Queue, "/queue", "Queue"), (Place::Builders, "/builders", "Builders")];
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                title { (frame.title) " · Snowgate" }
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                link rel="stylesheet" href=(assets::STYLE.href());
+                link rel="icon" type="image/svg+xml" href=(assets::ICON.href());
+                script src=(assets::SCRIPT.href()) defer {}
+            }
+            body data-subject=(frame.subject) data-pull=[frame.pull.as_deref()] {
+                a.skip href="#main" { "Skip to the content" }
+                header.bar {
+                    div.bar-inner {
+                        a.brand href="/" aria-label="Snowgate, pull requests" { (icon(Icon::Gate)) span { "Snowgate" } }
+                        nav aria-label="Main" {
+                            ul {
+                                @for (place, href, words) in entries {
+                                    li { a href=(href) aria-current=[(place == frame.place).then_some("page")] { (words) } }
+                                }
+                            }
+                        }
+                        div.bar-end {
+                            span.live-state #live-state role="status" hidden {}
+                            button.needs-script #keys-button type="button" aria-label="Keyboard shortcuts" { "?" }
+                        }
+                    }
+                }
+                main #main { (content) }
+                footer {
+                    "Snowgate " (env!("CARGO_PKG_VERSION")) " · " a href="/healthz" { "health" } " · " a href="/metrics" { "metrics" }
+                    " · " a href="/api/openapi.json" { "API" }
+                }
+                (keys())
+            }
+        }
+    }
+}
+
+fn keys() -> Markup {
+    html! {
+        dialog #keys aria-labelledby="keys-title" {
+            h2 #keys-title { "Keyboard" }
+            dl.pairs {
+                dt { kbd { "j" } " " kbd { "k" } } dd { "next, previous row" }
+                dt { kbd { "Enter" } } dd { "open the row" }
+                dt { kbd { "/" } } dd { "search in the page's list" }
+                dt { kbd { "n" } " " kbd { "p" } } dd { "next, previous page of a long list" }
+                dt { kbd { "u" } } dd { "up, to the page above" }
+                dt { kbd { "?" } } dd { "these keys" }
+            }
+            form method="dialog" { button.primary { "Close" } }
+        }
+    }
+}

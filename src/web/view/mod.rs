@@ -1,0 +1,18 @@
+//! PURE: values -> pages. No clock, no database, no request: a page can be rendered, tested and looked at alone. Everything that
+//! comes from outside goes through maud's escaping or [`ansi`]; no page has a script or a style of its own.
+
+pub mod ansi;
+pub mod builders;
+pub mod derivation;
+pub mod icons;
+pub mod layout;
+pub mod message;
+pub mod pager;
+pub mod parts;
+pub mod pulls;
+pub mod queue;
+pub mod repository;
+pub mod review;
+
+#[cfg(test)]
+pub mod samples;

@@ -1,0 +1,57 @@
+//! One repository, and one branch of it.
+
+use jiff::Timestamp;
+use maud::{Markup, html};
+
+use super::layout::{Frame, Place, page};
+use super::parts::{ago, branch_href};
+use super::pulls;
+use crate::db::{PullRow, PullState, RepositoryRow, ReviewRow};
+
+pub fn repository_page(row: &RepositoryRow, pulls: &[(PullRow, Option<ReviewRow>)], now: Timestamp) -> Markup {
+    let (open, done): (Vec<_>, Vec<_>) = pulls.iter().partition(|(pull, _)| pull.state == PullState::Open);
+    let content = html! {
+        div.page-head {
+            p.crumbs { a href="/" { "Pull requests" } }
+            h1 { (row.name) }
+            div.facts #facts data-live {
+                span { "base branch " a href=(branch_href(&row.name, &row.base_branch)) { code { (row.base_branch) } } }
+                span { code { (row.path.display()) } }
+                @match row.read_at { Some(at) => span { "read " (ago(at, now)) }, None => span { "not read yet" } }
+                @if let Some(url) = row.url.as_deref().filter(|url| url.starts_with("https://") || url.starts_with("http://")) {
+                    a href=(url) rel="noreferrer" { "web page" }
+                }
+            }
+        }
+        (pulls::problems(std::slice::from_ref(row)))
+        (section("Waiting for a decision", "open", &open, "No pull request is open.", now))
+        @if !done.is_empty() { (section("Merged and closed", "done", &done, "", now)) }
+    };
+    page(&Frame::new(row.name.as_str(), Place::Pulls).about("list"), &content)
+}
+
+/// The base branch, or a branch that has no pull request.
+pub fn branch_page(row: &RepositoryRow, branch: &str, pulls: &[(PullRow, Option<ReviewRow>)], now: Timestamp) -> Markup {
+    let (open, done): (Vec<_>, Vec<_>) = pulls.iter().partition(|(pull, _)| pull.state == PullState::Open);
+    let merged = done.into_iter().filter(|(pull, _)| pull.state == PullState::Merged).collect::<Vec<_>>();
+    let title = format!("{branch} · {}", row.name);
+    let content = html! {
+        div.page-head {
+            p.crumbs { a href="/" { "Pull requests" } " / " a href=(super::parts::repository_href(&row.name)) { (row.name) } }
+            h1 { "Branch " code { (branch) } }
+            div.facts { @if branch == row.base_branch { span { "the base branch of this repository" } } }
+        }
+        (section("Open against this branch", "open", &open, "No pull request is open against this branch.", now))
+        (section("Merged into it", "merged", &merged, "No reviewed pull request was merged into this branch yet.", now))
+    };
+    page(&Frame::new(&title, Place::Pulls).about("list"), &content)
+}
+
+fn section(title: &str, id: &str, rows: &[&(PullRow, Option<ReviewRow>)], none: &str, now: Timestamp) -> Markup {
+    html! {
+        section.panel #(id) data-live aria-labelledby={ (id) "-title" } {
+            div.panel-head { h2 #{ (id) "-title" } { (title) } }
+            @if rows.is_empty() { p.empty { (none) } } @else { (pulls::table(rows, false, now)) }
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What evaluation said, and what the review cost.
+
+use maud::{Markup, html};
+
+use super::query::{ReviewQuery, status_code};
+use crate::domain::Side;
+use crate::review::report::{EvalErrorStatus, Report};
+use crate::web::view::ansi;
+use crate::web::view::pager::Pager;
+use crate::web::view::parts::{bytes, eval_status_chip, seconds, thousands};
+
+const PER_PAGE: usize = 50;
+
+pub fn errors(report: &Report, query: &ReviewQuery) -> Markup {
+    let of = |status| report.eval_errors.iter().filter(|row| row.status == status).count();
+    let counted = [EvalErrorStatus::New, EvalErrorStatus::Fixed, EvalErrorStatus::Still].map(|status| (status, of(status)));
+    // what was there before says nothing about the change: it waits until it is asked for
+    let mut rows = report
+        .eval_errors
+        .iter()
+        .filter(|row| query.errors.map_or(row.status != EvalErrorStatus::Still, |status| row.status == status))
+        .collect::<Vec<_>>();
+    rows.sort_by(|a, b| a.status.cmp(&b.status).then_with(|| a.attr.cmp(&b.attr)));
+    let pager = Pager::new(query.errors_page, PER_PAGE, rows.len());
+    html! {
+        @if !report.eval_errors.is_empty() {
+            section.panel #errors data-live aria-labelledby="errors-title" {
+                div.panel-head { h2 #errors-title { "Evaluation errors" } }
+                div.filters {
+                    div.chips role="group" aria-label="Status" {
+                        @for (status, n) in counted {
+                            a.chip aria-current=[(query.errors == Some(status)).then_some("true")]
+                              href=(query.href("errors", |query| (query.errors, query.errors_page) = (Some(status), 1))) { b { (thousands(n as u64)) } (status_code(status)) }
+                        }
+                        @if query.errors.is_some() { a href=(query.href("errors", |query| (query.errors, query.errors_page) = (None, 1))) { "new and fixed" } }
+                    }
+                }
+                @if rows.is_empty() { p.empty { "None is new, none is fixed." } }
+                @else {
+                    div.scroll tabindex="0" role="region" aria-labelledby="errors-title" {
+                        table.cards {
+                            thead { tr { th scope="col" { "Status" } th scope="col" { "Attribute" } th scope="col" { "Message" } } }
+                            tbody {
+                                @for row in pager.slice(&rows) {
+                                    tr {
+                                        td { (eval_status_chip(row.status)) }
+                                        td { span.mono { @if row.attr.is_root() { "the whole jobset" } @else { (row.attr) } } span.sub { (row.jobset) " · " (row.system) } }
+                                        td { div.log { pre { (ansi::lines(&row.message)) } } }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                    (pager.bar("errors", |page| query.href("errors", |query| query.errors_page = page)))
+                }
+            }
+        }
+    }
+}
+
+pub fn costs(report: &Report) -> Markup {
+    let timings = [
+        ("Waited", report.timings.queued_seconds),
+        ("Evaluation", report.timings.eval_seconds),
+        ("Comparison", report.timings.diff_seconds),
+        ("Builds", report.timings.build_seconds),
+    ];
+    html! {
+        section.panel #costs data-live aria-labelledby="costs-title" {
+            div.panel-head {
+                h2 #costs-title { "Evaluation and timings" }
+                span.muted {
+                    @for (i, (words, time)) in timings.iter().enumerate() {
+                        @if i > 0 { " · " } (words) " " @match time { Some(time) => (seconds(*time)), None => "–" }
+                    }
+                }
+            }
+            @if report.evaluations.is_empty() { p.empty { "Nothing is evaluated yet." } }
+            @else {
+                div.scroll tabindex="0" role="region" aria-labelledby="costs-title" {
+                    table {
+                        thead {
+                            tr {
+                                th scope="col" { "Side" } th scope="col" { "Jobset" } th scope="col" { "System" } th.num scope="col" { "Attributes" } th.num scope="col" { "Errors" }
+                                th.num scope="col" { "Evaluated" } th.num scope="col" { "Reused" } th.num scope="col" { "Wall" } th.num scope="col" { "CPU" } th.num scope="col" { "Tracing CPU" } th.num scope="col" { "Peak memory" }
+                            }
+                        }
+                        tbody {
+                            @for row in &report.evaluations {
+                                tr {
+                                    td { @match row.side { Side::Base => "base", Side::Head => "head" } }
+                                    td { (row.jobset) } td.nowrap { (row.system) }
+                                    td.num { (thousands(row.attrs)) } td.num { (thousands(row.errors)) }
+                                    td.num { (thousands(row.attrs_evaluated)) } td.num { (thousands(row.attrs_reused)) }
+                                    td.num { (seconds(row.wall_seconds)) } td.num { (seconds(row.cpu_seconds)) } td.num { (seconds(row.trace_cpu_seconds)) }
+                                    td.num { (bytes(row.peak_memory_bytes)) }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

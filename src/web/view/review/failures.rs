@@ -1,0 +1,94 @@
+//! What fails, from the cause down: one derivation that failed by itself, the attributes it blocks, the end of its log.
+
+use std::collections::HashSet;
+
+use maud::{Markup, html};
+
+use super::{ReviewQuery, attr_list};
+use crate::domain::AttrPath;
+use crate::review::report::{Category, Failure, Report};
+use crate::web::view::ansi;
+use crate::web::view::pager::Pager;
+use crate::web::view::parts::{count, drv_link, outcome_chip, query_value};
+
+const NEW_PER_PAGE: usize = 25;
+const STILL_PER_PAGE: usize = 25;
+const ATTRS_PER_FAILURE: usize = 12;
+/// Lines of a log under its failure. The report's tail may have more; the log's page has them all.
+const TAIL_LINES: usize = 20;
+
+/// A cause is new when it blocks an attribute that the base builds or does not have.
+pub fn failures(report: &Report, query: &ReviewQuery) -> Markup {
+    let newly = report
+        .changes
+        .iter()
+        .filter(|change| matches!(change.category, Category::NewlyFailing | Category::NewFailing))
+        .flat_map(|change| std::iter::once(&change.attr).chain(&change.aliases))
+        .collect::<HashSet<&AttrPath>>();
+    let (new, still): (Vec<_>, Vec<_>) =
+        report.failures.iter().partition(|failure| failure.attrs.iter().any(|attr| newly.contains(attr)));
+    let new_pager = Pager::new(query.failures_page, NEW_PER_PAGE, new.len());
+    let still_pager = Pager::new(query.still_page, STILL_PER_PAGE, still.len());
+    html! {
+        @if !new.is_empty() {
+            section.panel aria-labelledby="newly-title" {
+                div.panel-head {
+                    h2 #newly-title { "What newly fails, and why" }
+                    span.muted { (count(new.len() as u64, "root cause", "root causes")) }
+                }
+                div { @for failure in new_pager.slice(&new) { (one(failure, Some(&newly), query)) } }
+                (new_pager.bar("root causes", |page| query.href("failures", |query| query.failures_page = page)))
+            }
+        }
+        @if !still.is_empty() {
+            section.panel aria-labelledby="still-title" {
+                div.panel-head {
+                    h2 #still-title { "What still fails, as on the base" }
+                    span.muted { (count(still.len() as u64, "root cause", "root causes")) }
+                }
+                div { @for failure in still_pager.slice(&still) { (one(failure, None, query)) } }
+                (still_pager.bar("root causes", |page| query.href("failures", |query| query.still_page = page)))
+            }
+        }
+    }
+}
+
+/// `newly`: the attributes that newly fail; those are named first, and the log is open.
+fn one(failure: &Failure, newly: Option<&HashSet<&AttrPath>>, query: &ReviewQuery) -> Markup {
+    let mut attrs = failure.attrs.iter().collect::<Vec<_>>();
+    if let Some(newly) = newly {
+        attrs.sort_by_key(|attr| !newly.contains(attr));
+    }
+    let base_name = failure.drv.base_name();
+    let base = ReviewQuery { review: query.review.clone(), ..ReviewQuery::default() };
+    let all = base.href("packages", |query| query.cause = Some(base_name.to_owned()));
+    let log = format!("/drv/{base_name}");
+    html! {
+        article.failure #{ "f-" (failure.drv.path().hash()) } data-row {
+            div.failure-head {
+                h3 { (drv_link(&failure.drv)) }
+                (outcome_chip(failure.outcome))
+                span.muted { "blocks " a href=(all) { (count(attrs.len() as u64, "attribute", "attributes")) } }
+                span.end { a data-go href={ (log) "#log" } { "whole log" } " · " a href={ "/api/logs/" (query_value(base_name)) } { "raw" } }
+            }
+            (attr_list(&attrs, ATTRS_PER_FAILURE, query, &all))
+            @if let Some(tail) = failure.log_tail.as_deref().filter(|tail| !tail.trim().is_empty()) {
+                @if newly.is_some() { (self::tail(tail, failure)) }
+                @else { details #{ "t-" (failure.drv.path().hash()) } { summary { "The end of its log" } (self::tail(tail, failure)) } }
+            } @else {
+                p.muted.small { "No log was kept." }
+            }
+        }
+    }
+}
+
+fn tail(text: &str, failure: &Failure) -> Markup {
+    let lines = text.lines().count();
+    let shown =
+        text.trim_end().lines().skip(text.trim_end().lines().count().saturating_sub(TAIL_LINES)).collect::<Vec<_>>().join("\n");
+    let label = format!("End of the log of {}", failure.drv.name());
+    html! {
+        div.log.tail tabindex="0" role="region" aria-label=(label) { pre { (ansi::lines(&shown)) } }
+        @if lines > TAIL_LINES { p.muted.small { "The last " (TAIL_LINES) " lines." } }
+    }
+}

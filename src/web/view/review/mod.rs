@@ -1,0 +1,185 @@
+//! The page that answers "should I merge this?": the verdict and its reasons, then what newly fails and why, what else changed,
+//! and what it cost.
+
+mod evaluation;
+mod failures;
+mod glance;
+mod packages;
+mod query;
+mod verdict;
+
+use jiff::Timestamp;
+use maud::{Markup, html};
+
+pub use query::{ReviewQuery, Sort};
+
+use super::icons::{Icon, icon};
+use super::layout::{Frame, Place, page};
+use super::parts::{ago, branch_href, drv_link, lines_delta, pull_href, pull_state_chip, repository_href, short_rev, state_chip};
+use crate::db::{PullRow, ReviewRow};
+use crate::domain::AttrPath;
+use crate::review::report::{Report, State};
+
+/// Who looks, as far as the page's buttons go.
+pub struct Visitor<'a> {
+    /// The token that a form sends back.
+    pub csrf: &'a str,
+    /// Why the visitor may not act; `None`: may.
+    pub may_not: Option<&'a str>,
+}
+
+pub struct ReviewPage<'a> {
+    pub report: &'a Report,
+    /// The review's row, where the report comes from the database.
+    pub row: Option<&'a ReviewRow>,
+    pub pull: Option<&'a PullRow>,
+    /// All reviews of the pull request, newest first.
+    pub reviews: &'a [ReviewRow],
+    pub query: &'a ReviewQuery,
+    pub visitor: Visitor<'a>,
+    pub now: Timestamp,
+}
+
+/// The whole page.
+pub fn review_page(view: &ReviewPage<'_>) -> Markup {
+    let report = view.report;
+    let title = match view.pull {
+        Some(pull) => format!("{} · #{} · {}", pull.title, pull.number, pull.repository),
+        None => format!("Review {} · {}", report.id, report.repository),
+    };
+    let mut frame = Frame::new(&title, Place::Pulls).about(format!("review:{}", report.id));
+    if view.query.review.is_none() {
+        frame.pull = view.pull.map(|pull| format!("{}#{}", pull.repository, pull.number));
+    }
+    page(&frame, &content(view))
+}
+
+/// A pull request that no review has begun for.
+pub fn unreviewed_page(pull: &PullRow, now: Timestamp) -> Markup {
+    let content = html! {
+        div.page-head {
+            p.crumbs { a href="/" { "Pull requests" } " / " a href=(repository_href(&pull.repository)) { (pull.repository) } }
+            h1 { (pull.title) " " span.number { "#" (pull.number) } }
+            div.facts {
+                (pull_state_chip(pull.state))
+                span { (pull.author) }
+                (lines_delta(pull.additions, pull.deletions))
+                span { code { (pull.branch) } " " (short_rev(&pull.head)) " into " code { (pull.base_branch) } }
+                span { "changed " (ago(pull.updated_at, now)) }
+            }
+        }
+        section.verdict.pending {
+            div.verdict-head { (icon(Icon::Clock)) div.verdict-words { h2 { "Not reviewed yet" } p { "The review of this head has not begun." } } }
+        }
+    };
+    page(&Frame::new(&pull.title, Place::Pulls).about(format!("pull:{}#{}", pull.repository, pull.number)), &content)
+}
+
+/// All of it but the frame.
+pub fn content(view: &ReviewPage<'_>) -> Markup {
+    let report = view.report;
+    html! {
+        (head(view))
+        (verdict::progress(report))
+        (verdict::verdict(view))
+        div.stack #failures data-live { (failures::failures(report, view.query)) }
+        (glance::glance(report, view.query))
+        (packages::packages(report, view.query))
+        (evaluation::errors(report, view.query))
+        (evaluation::costs(report))
+        (earlier(view))
+    }
+}
+
+fn head(view: &ReviewPage<'_>) -> Markup {
+    let report = view.report;
+    html! {
+        div.page-head #head data-live {
+            p.crumbs {
+                a href="/" { "Pull requests" } " / " a href=(repository_href(&report.repository)) { (report.repository) }
+            }
+            h1 {
+                @match view.pull {
+                    Some(pull) => { (pull.title) " " span.number { "#" (pull.number) } }
+                    None => { "Review " (report.id) }
+                }
+            }
+            div.facts {
+                @if let Some(pull) = view.pull {
+                    (pull_state_chip(pull.state))
+                    span { (pull.author) }
+                    (lines_delta(pull.additions, pull.deletions))
+                }
+                (state_chip(report.state))
+                span {
+                    @match (&report.head.reference, view.pull) {
+                        (Some(branch), Some(pull)) => { a href=(branch_href(&pull.repository, branch)) { code { (branch) } } }
+                        (Some(branch), None) => { code { (branch) } }
+                        (None, _) => {}
+                    }
+                    " " (short_rev(&report.head.rev)) " into "
+                    @if let Some(branch) = &report.base.reference { code { (branch) } " " }
+                    (short_rev(&report.base.rev))
+                }
+                @if let Ok(created) = report.created_at.parse::<Timestamp>() { span { "reviewed " (ago(created, view.now)) } }
+                span { a href={ "/api/reviews/" (report.id) } { "JSON" } }
+            }
+        }
+    }
+}
+
+/// Attributes in a row, each leading to its line in the table; the rest is one click away.
+fn attr_list(attrs: &[&AttrPath], most: usize, query: &ReviewQuery, rest: &str) -> Markup {
+    let base = ReviewQuery { review: query.review.clone(), ..ReviewQuery::default() };
+    html! {
+        span.attrs {
+            @for attr in attrs.iter().take(most) {
+                a.mono href=(base.href("packages", |query| query.text = attr.to_string())) { (attr) }
+            }
+            @if attrs.len() > most { a href=(rest) { "and " (super::parts::thousands((attrs.len() - most) as u64)) " more" } }
+        }
+    }
+}
+
+fn earlier(view: &ReviewPage<'_>) -> Markup {
+    html! {
+        @if view.reviews.len() > 1 {
+            section.panel aria-labelledby="reviews-title" {
+                div.panel-head { h2 #reviews-title { "Reviews of this pull request" } }
+                div.scroll {
+                    table.cards {
+                        thead { tr { th scope="col" { "Review" } th scope="col" { "Head" } th scope="col" { "State" } th scope="col" { "Verdict" } th scope="col" { "Began" } } }
+                        tbody {
+                            @for row in view.reviews {
+                                tr {
+                                    td {
+                                        @if row.id == view.report.id { b.mono { (row.id) } " (shown)" }
+                                        @else if let Some(number) = row.number {
+                                            a.mono href={ (pull_href(&row.repository, number)) "?review=" (row.id) } { (row.id) }
+                                        }
+                                        @else { span.mono { (row.id) } }
+                                    }
+                                    td data-label="Head" { (short_rev(&row.head_rev)) }
+                                    td data-label="State" { (state_chip(row.state)) }
+                                    td data-label="Verdict" { (row.summary) }
+                                    td data-label="Began" { (ago(row.created_at, view.now)) }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The review still moves.
+fn is_open(state: State) -> bool {
+    match state {
+        State::Evaluating | State::Building => true,
+        State::Complete | State::Cancelled | State::Error => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+//! The table of every change: filtered, sorted and paged by the server.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
+use maud::{Markup, html};
+
+use super::drv_link;
+use super::glance::{came_and_went, delta};
+use super::query::{ReviewQuery, Sort};
+use crate::domain::System;
+use crate::review::report::{Change, ChangeSide, Report};
+use crate::web::view::icons::icon;
+use crate::web::view::pager::Pager;
+use crate::web::view::parts::{CATEGORIES, bytes_delta, category_chip, category_look, count, outcome_chip, thousands};
+
+const PER_PAGE: usize = 100;
+const ALIASES: usize = 4;
+
+pub fn packages(report: &Report, query: &ReviewQuery) -> Markup {
+    let systems = report.changes.iter().map(|change| &change.system).collect::<BTreeSet<_>>();
+    let jobsets = report.changes.iter().map(|change| &change.jobset).collect::<BTreeSet<_>>();
+    let matching = report.changes.iter().filter(|change| query.matches_but_category(change)).collect::<Vec<_>>();
+    let mut rows = matching
+        .iter()
+        .copied()
+        .filter(|change| query.category.is_none_or(|category| change.category == category))
+        .collect::<Vec<_>>();
+    sort(&mut rows, query.sort);
+    let pager = Pager::new(query.page, PER_PAGE, rows.len());
+    let several = Several { systems: systems.len() > 1, jobsets: jobsets.len() > 1 };
+    html! {
+        section.panel #packages data-live aria-labelledby="packages-title" {
+            div.panel-head {
+                h2 #packages-title { "Packages" }
+                span.muted {
+                    @if query.is_filtered() { (thousands(rows.len() as u64)) " of " (count(report.changes.len() as u64, "change", "changes")) }
+                    @else { (count(report.changes.len() as u64, "change", "changes")) }
+                }
+            }
+            @if report.changes.is_empty() {
+                p.empty { "No package changed." }
+            } @else {
+                (filters(query, &systems, &matching))
+                @if rows.is_empty() { p.empty { "No change matches. " a href=(ReviewQuery { review: query.review.clone(), ..ReviewQuery::default() }.href("packages", |_| {})) { "Show all" } } }
+                @else { (table(pager.slice(&rows), several)) }
+                (pager.bar("changes", |page| query.href("packages", |query| query.page = page)))
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Several {
+    systems: bool,
+    jobsets: bool,
+}
+
+fn sort(rows: &mut [&Change], by: Sort) {
+    let urgency = |change: &Change| CATEGORIES.iter().position(|category| *category == change.category);
+    match by {
+        Sort::Category => rows.sort_by(|a, b| urgency(a).cmp(&urgency(b)).then_with(|| a.attr.cmp(&b.attr))),
+        Sort::Attr => rows.sort_by(|a, b| a.attr.cmp(&b.attr)),
+        Sort::Closure => rows.sort_by_key(|change| Reverse(change.closure.as_ref().map_or(i128::MIN, delta))),
+    }
+}
+
+fn filters(query: &ReviewQuery, systems: &BTreeSet<&System>, matching: &[&Change]) -> Markup {
+    html! {
+        div.filters {
+            form method="get" action="#packages" role="search" data-auto {
+                @if let Some(review) = &query.review { input type="hidden" name="review" value=(review); }
+                @if let Some(category) = query.category { input type="hidden" name="category" value=(super::super::parts::category_code(category)); }
+                @if let Some(cause) = &query.cause { input type="hidden" name="cause" value=(cause); }
+                label.visually-hidden for="q" { "Search packages" }
+                input #q type="search" name="q" value=(query.text) placeholder="Search packages" autocomplete="off";
+                @if systems.len() > 1 {
+                    label.visually-hidden for="system" { "System" }
+                    select #system name="system" {
+                        option value="" { "all systems" }
+                        @for system in systems { option value=(system) selected[query.system.as_ref() == Some(system)] { (system) } }
+                    }
+                }
+                label.visually-hidden for="sort" { "Order" }
+                select #sort name="sort" {
+                    @for (sort, code, words) in Sort::ALL { option value=(code) selected[query.sort == sort] { (words) } }
+                }
+                button { "Search" }
+            }
+            div.chips role="group" aria-label="Category" {
+                @let all = query.href("packages", |query| (query.category, query.page) = (None, 1));
+                a.chip href=(all) aria-current=[query.category.is_none().then_some("true")] { b { (thousands(matching.len() as u64)) } "all" }
+                @for category in CATEGORIES {
+                    @let rows = matching.iter().filter(|change| change.category == category).count();
+                    @if rows > 0 || query.category == Some(category) {
+                        @let (tone, sign, words) = category_look(category);
+                        a class=(tone.class()) aria-current=[(query.category == Some(category)).then_some("true")]
+                          href=(query.href("packages", |query| (query.category, query.page) = (Some(category), 1))) {
+                            (icon(sign)) b { (thousands(rows as u64)) } (words)
+                        }
+                    }
+                }
+                @if let Some(cause) = &query.cause {
+                    a.chip.info href=(query.href("packages", |query| query.cause = None)) title="Show the others too" {
+                        "blocked by " (cause.get(33..).unwrap_or(cause)) " ×"
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn table(rows: &[&Change], several: Several) -> Markup {
+    html! {
+        div.scroll tabindex="0" role="region" aria-labelledby="packages-title" {
+            table.cards {
+                thead {
+                    tr {
+                        th scope="col" { "Category" } th scope="col" { "Attribute" }
+                        @if several.jobsets { th scope="col" { "Jobset" } }
+                        @if several.systems { th scope="col" { "System" } }
+                        th scope="col" { "Version" } th scope="col" { "Base → head" } th.num scope="col" { "Closure" }
+                    }
+                }
+                tbody { @for change in rows { (row(change, several)) } }
+            }
+        }
+    }
+}
+
+fn row(change: &Change, several: Several) -> Markup {
+    let target = change.head.as_ref().or(change.base.as_ref());
+    html! {
+        tr data-row {
+            td { (category_chip(change.category)) }
+            td {
+                @match target {
+                    Some(side) => { a.mono data-go href={ "/drv/" (side.drv.base_name()) } { (change.attr) } }
+                    None => { span.mono { (change.attr) } }
+                }
+                @if !change.aliases.is_empty() {
+                    span.sub {
+                        "also " @for (i, alias) in change.aliases.iter().take(ALIASES).enumerate() { @if i > 0 { ", " } span.mono { (alias) } }
+                        @if change.aliases.len() > ALIASES {
+                            span title=(change.aliases.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")) { " and " (change.aliases.len() - ALIASES) " more" }
+                        }
+                    }
+                }
+                @if let Some(cause) = change.head.as_ref().and_then(|head| head.root_cause.as_ref()) {
+                    span.sub { "because of " (drv_link(cause)) }
+                }
+            }
+            @if several.jobsets { td data-label="Jobset" { (change.jobset) } }
+            @if several.systems { td data-label="System" { (change.system) } }
+            td data-label="Version" { (versions(change)) }
+            td data-label="Base → head" { (outcomes(change)) }
+            td.num data-label="Closure" {
+                @if let Some(closure) = &change.closure { (bytes_delta(delta(closure))) (came_and_went(closure)) }
+            }
+        }
+    }
+}
+
+fn version(side: &ChangeSide) -> &str {
+    side.version.as_deref().or_else(|| side.drv.pname_version().1).unwrap_or("no version")
+}
+
+fn versions(change: &Change) -> Markup {
+    html! {
+        @match (&change.base, &change.head) {
+            (Some(base), Some(head)) if version(base) != version(head) => { (version(base)) " → " b { (version(head)) } }
+            (_, Some(side)) | (Some(side), None) => span.muted { (version(side)) },
+            (None, None) => {}
+        }
+    }
+}
+
+fn outcomes(change: &Change) -> Markup {
+    let one = |side: &Option<ChangeSide>| {
+        html! {
+            @match side {
+                None => span.muted { "absent" },
+                Some(side) => {
+                    @match side.outcome { Some(outcome) => (outcome_chip(outcome)), None => span.muted { "not known" } }
+                }
+            }
+        }
+    };
+    html! {
+        span.outcomes { (one(&change.base)) span.muted { "→" } (one(&change.head)) }
+        @if !change.rebuild && change.base.is_some() && change.head.is_some() { span.sub { "same outputs, no rebuild" } }
+    }
+}

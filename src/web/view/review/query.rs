@@ -1,0 +1,232 @@
+//! What a reader asked a review's page for: filters, order and pages, all in the address.
+
+use std::fmt::Write;
+
+use crate::domain::System;
+use crate::review::report::{Category, Change, EvalErrorStatus};
+use crate::web::view::parts::{CATEGORIES, category_code, query_value};
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReviewQuery {
+    /// An earlier review of the pull request.
+    pub review: Option<String>,
+    pub category: Option<Category>,
+    /// Words that all must occur in a row.
+    pub text: String,
+    pub system: Option<System>,
+    /// `HASH-NAME.drv`: only rows that this derivation blocks.
+    pub cause: Option<String>,
+    pub sort: Sort,
+    pub page: usize,
+    pub errors: Option<EvalErrorStatus>,
+    pub errors_page: usize,
+    pub failures_page: usize,
+    pub still_page: usize,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Sort {
+    /// The most urgent category first, then by name.
+    #[default]
+    Category,
+    Attr,
+    /// The largest growth first.
+    Closure,
+}
+
+impl Sort {
+    pub const ALL: [(Sort, &'static str, &'static str); 3] = [
+        (Sort::Category, "category", "by urgency"),
+        (Sort::Attr, "attr", "by name"),
+        (Sort::Closure, "closure", "by closure growth"),
+    ];
+
+    fn code(self) -> &'static str {
+        match self {
+            Sort::Category => "category",
+            Sort::Attr => "attr",
+            Sort::Closure => "closure",
+        }
+    }
+}
+
+pub fn status_code(status: EvalErrorStatus) -> &'static str {
+    match status {
+        EvalErrorStatus::New => "new",
+        EvalErrorStatus::Fixed => "fixed",
+        EvalErrorStatus::Still => "still",
+    }
+}
+
+impl ReviewQuery {
+    /// Reads the pairs of an address. Unknown names are left to whoever put them there; a value that can't be meant is an error
+    /// in one sentence.
+    pub fn parse(pairs: &[(String, String)]) -> Result<Self, String> {
+        let mut query = Self { page: 1, errors_page: 1, failures_page: 1, still_page: 1, ..Self::default() };
+        for (name, value) in pairs {
+            // a form sends its empty fields too
+            if value.is_empty() {
+                continue;
+            }
+            let number = || {
+                value.parse::<usize>().ok().filter(|n| *n > 0).ok_or_else(|| format!("“{value}” is not the number of a page."))
+            };
+            match name.as_str() {
+                "review" => query.review = Some(value.clone()),
+                "category" => {
+                    let found = CATEGORIES.into_iter().find(|category| category_code(*category) == value);
+                    query.category = Some(found.ok_or_else(|| format!("There is no category “{value}”."))?);
+                }
+                "q" => query.text = value.trim().to_owned(),
+                "system" => query.system = Some(System::new(value)),
+                "cause" => query.cause = Some(value.clone()),
+                "sort" => {
+                    let found = Sort::ALL.into_iter().find(|(_, code, _)| code == value);
+                    query.sort = found.ok_or_else(|| format!("The table can't be sorted by “{value}”."))?.0;
+                }
+                "page" => query.page = number()?,
+                "errors" => {
+                    query.errors = Some(match value.as_str() {
+                        "new" => EvalErrorStatus::New,
+                        "fixed" => EvalErrorStatus::Fixed,
+                        "still" => EvalErrorStatus::Still,
+                        _ => return Err(format!("Evaluation errors are new, fixed or still there, not “{value}”.")),
+                    });
+                }
+                "epage" => query.errors_page = number()?,
+                "fpage" => query.failures_page = number()?,
+                "spage" => query.still_page = number()?,
+                _ => {}
+            }
+        }
+        Ok(query)
+    }
+
+    /// The address of the same page with `change` made, at one of its sections.
+    pub fn href(&self, section: &str, change: impl FnOnce(&mut Self)) -> String {
+        let mut query = self.clone();
+        change(&mut query);
+        let mut href = String::new();
+        let mut put = |name: &str, value: &str| {
+            let sign = if href.is_empty() { '?' } else { '&' };
+            // writing to a String does not fail
+            write!(href, "{sign}{name}={}", query_value(value)).unwrap_or_default();
+        };
+        if let Some(review) = &query.review {
+            put("review", review);
+        }
+        if let Some(category) = query.category {
+            put("category", category_code(category));
+        }
+        if !query.text.is_empty() {
+            put("q", &query.text);
+        }
+        if let Some(system) = &query.system {
+            put("system", system.as_str());
+        }
+        if let Some(cause) = &query.cause {
+            put("cause", cause);
+        }
+        if query.sort != Sort::Category {
+            put("sort", query.sort.code());
+        }
+        if let Some(errors) = query.errors {
+            put("errors", status_code(errors));
+        }
+        for (name, page) in
+            [("page", query.page), ("epage", query.errors_page), ("fpage", query.failures_page), ("spage", query.still_page)]
+        {
+            if page > 1 {
+                put(name, &page.to_string());
+            }
+        }
+        if href.is_empty() {
+            // an empty reference would keep the current query
+            href.push('?');
+        }
+        if !section.is_empty() {
+            href.push('#');
+            href.push_str(section);
+        }
+        href
+    }
+
+    /// Only rows of one category, and nothing else asked.
+    pub fn only(&self, category: Category) -> String {
+        let review = self.review.clone();
+        Self { review, category: Some(category), ..Self::default() }.href("packages", |_| {})
+    }
+
+    /// Rows that match all but the category, so that the categories can be counted.
+    pub fn matches_but_category(&self, change: &Change) -> bool {
+        if self.system.as_ref().is_some_and(|system| *system != change.system) {
+            return false;
+        }
+        if let Some(cause) = &self.cause {
+            let blocked = change.head.as_ref().is_some_and(|head| {
+                head.root_cause.as_ref().is_some_and(|drv| drv.base_name() == cause) || head.drv.base_name() == cause
+            });
+            if !blocked {
+                return false;
+            }
+        }
+        self.text.is_empty() || self.text_matches(change)
+    }
+
+    fn text_matches(&self, change: &Change) -> bool {
+        let mut haystack = format!("{} {}", change.attr, change.jobset);
+        for alias in &change.aliases {
+            // writing to a String does not fail
+            write!(haystack, " {alias}").unwrap_or_default();
+        }
+        for side in [&change.base, &change.head].into_iter().flatten() {
+            haystack.push(' ');
+            haystack.push_str(side.drv.base_name());
+            for text in [&side.pname, &side.version].into_iter().flatten() {
+                haystack.push(' ');
+                haystack.push_str(text);
+            }
+        }
+        haystack.make_ascii_lowercase();
+        self.text.split_whitespace().all(|word| haystack.contains(&word.to_ascii_lowercase()))
+    }
+
+    pub fn is_filtered(&self) -> bool {
+        self.category.is_some() || self.system.is_some() || self.cause.is_some() || !self.text.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn pairs(href: &str) -> Vec<(String, String)> {
+        let query = href.trim_start_matches('?').split('#').next().unwrap().to_owned();
+        actix_web::web::Query::<Vec<(String, String)>>::from_query(&query).unwrap().into_inner()
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_said() {
+        for (name, value) in
+            [("category", "broken"), ("page", "0"), ("page", "-1"), ("sort", "x"), ("errors", "y"), ("epage", "z")]
+        {
+            let answer = ReviewQuery::parse(&[(name.into(), value.into())]);
+            assert!(answer.unwrap_err().contains(value), "{name}");
+        }
+        assert!(ReviewQuery::parse(&[("category".into(), String::new()), ("utm".into(), "x".into())]).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn an_address_says_what_was_asked(text in "[a-z&=#? \"äö<]{0,12}", page in 1_usize..50, category in 0_usize..9) {
+            let query = ReviewQuery {
+                text: text.trim().to_owned(), page, category: Some(CATEGORIES[category]), system: Some("x86_64-linux".into()),
+                errors: Some(EvalErrorStatus::Still), errors_page: 2, failures_page: 1, still_page: 1, sort: Sort::Closure,
+                cause: Some("a+b.drv".into()), review: None,
+            };
+            prop_assert_eq!(ReviewQuery::parse(&pairs(&query.href("packages", |_| {}))), Ok(query));
+        }
+    }
+}
