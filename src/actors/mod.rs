@@ -3,4 +3,5 @@
 
 pub mod events;
 pub mod house;
+pub mod pool;
 pub mod scheduler;

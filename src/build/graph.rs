@@ -186,6 +186,15 @@ impl Graph {
         held.is_some()
     }
 
+    /// Ends the wait that [`Graph::hold`] began: there is no further try.
+    pub fn abandon(&mut self, drv: &DrvPath, ending: Ending) -> Vec<Answer> {
+        let mut answers = Vec::new();
+        if let Some(id) = self.ids.get(drv).copied().filter(|id| self.nodes[*id].state == State::Held) {
+            self.settle(id, ending, None, &mut answers);
+        }
+        answers
+    }
+
     /// Everything that is ready or held ends so, and with it all that waits for it: there is nothing left to build with.
     pub fn give_up(&mut self, ending: &Ending) -> Vec<Answer> {
         let idle = |state: &State| matches!(state, State::Ready | State::Held);

@@ -56,6 +56,10 @@ impl Queue {
         front.into_iter().take(limit).map(|(_, id)| *id).collect()
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     pub fn len(&self) -> usize {
         self.len
     }

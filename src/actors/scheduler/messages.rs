@@ -60,7 +60,7 @@ pub enum ScheduleError {
     Database(String),
 }
 
-/// The end of one target. Its rows are written before this is sent.
+/// The end of one target. Its rows are queued at the database before this is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
 pub struct Settled {
@@ -70,6 +70,8 @@ pub struct Settled {
     pub outcome: Outcome,
     /// The derivation at fault, where it is another one.
     pub root_cause: Option<DrvPath>,
+    /// How that one ended.
+    pub root_outcome: Option<Outcome>,
     /// One line for a person, where there is something to say.
     pub message: Option<String>,
 }

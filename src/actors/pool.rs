@@ -1,0 +1,98 @@
+//! The Pool of the local builder: runs what the Scheduler orders, one connection per slot, and tells the ends.
+//!
+//! A connection is used again only when its last build came to an end in step with the protocol; cancelling drops it, and with it
+//! the daemon and its builder. When the Scheduler is gone the Pool ends, since its builds are nobody's then.
+
+mod local;
+mod slot;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, ContextFutureSpawner, Handler, WrapFuture};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::AbortOnDropHandle;
+
+pub use local::local_offer;
+use slot::Idle;
+
+use super::scheduler::{Builder, Deps, Join, Order, Scheduler};
+use crate::domain::DrvPath;
+
+/// A connection that nothing was built over for so long is closed: each may be a process, and keeps what it built from collection.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// See the module.
+pub struct Pool {
+    deps: Deps,
+    builder: Builder,
+    scheduler: Addr<Scheduler>,
+    builds: HashMap<DrvPath, Build>,
+    idle: Rc<RefCell<Idle>>,
+    alive: DropGuard,
+}
+
+/// A build under way.
+struct Build {
+    cancel: CancellationToken,
+    /// Ends the build with the Pool.
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Pool {
+    pub fn new(deps: Deps, builder: Builder, scheduler: Addr<Scheduler>) -> Self {
+        let alive = CancellationToken::new().drop_guard();
+        Self { deps, builder, scheduler, builds: HashMap::new(), idle: Rc::default(), alive }
+    }
+}
+
+impl Actor for Pool {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.set_mailbox_capacity(64 + 4 * self.builder.slots);
+        let orders = ctx.address().recipient();
+        let join = Join { builder: self.builder.clone(), orders, alive: self.alive.token().clone() };
+        let joined = self.scheduler.send(join);
+        async move {
+            if let Ok(scheduler) = joined.await {
+                scheduler.cancelled().await;
+            }
+        }
+        .into_actor(self)
+        .map(|(), _, ctx| ctx.stop())
+        .spawn(ctx);
+        ctx.run_interval(IDLE, |act, _| act.idle.borrow_mut().close_unused());
+    }
+}
+
+impl Handler<Order> for Pool {
+    type Result = ();
+
+    fn handle(&mut self, order: Order, _: &mut Context<Self>) {
+        match order {
+            Order::Start { job, attempt } => {
+                // those that ended; there is at most one per slot more than run
+                self.builds.retain(|_, build| !build._task.is_finished());
+                let cancel = CancellationToken::new();
+                let drv = job.drv.clone();
+                let slot = slot::Slot {
+                    deps: self.deps.clone(),
+                    builder: self.builder.name.clone(),
+                    scheduler: self.scheduler.clone(),
+                    idle: self.idle.clone(),
+                    cancel: cancel.clone(),
+                };
+                let task = AbortOnDropHandle::new(actix::spawn(slot.run(job, attempt)));
+                self.builds.insert(drv, Build { cancel, _task: task });
+            }
+            Order::Cancel(drv) => {
+                if let Some(build) = self.builds.get(&drv) {
+                    build.cancel.cancel();
+                }
+            }
+        }
+    }
+}
