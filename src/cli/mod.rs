@@ -1,5 +1,6 @@
 //! The command line: one file per command. Reads arguments, starts the actors it needs, prints. Nobody calls it but `main`.
 
+pub mod config;
 pub mod demo_sample;
 pub mod progress;
 pub mod report_markdown;

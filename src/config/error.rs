@@ -10,6 +10,12 @@ pub struct ConfigError {
     pub message: String,
 }
 
+impl ConfigError {
+    pub(super) fn in_file(self, file: &std::path::Path) -> Self {
+        Self { file: Some(file.display().to_string()), ..self }
+    }
+}
+
 impl std::fmt::Display for ConfigError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match (&self.file, self.line) {

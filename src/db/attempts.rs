@@ -51,32 +51,38 @@ pub struct AttemptRow {
     pub peak_memory_bytes: Option<u64>,
 }
 
-type Raw =
-    ((String, String, String, Option<String>, i64), (Option<String>, Option<f64>, Option<String>, Option<f64>, Option<i64>));
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = super::schema::attempts)]
+struct Raw {
+    drv: String,
+    time: String,
+    builder: String,
+    review: Option<String>,
+    started_at: i64,
+    outcome: Option<String>,
+    seconds: Option<f64>,
+    message: Option<String>,
+    cpu_seconds: Option<f64>,
+    peak_memory_bytes: Option<i64>,
+}
 
-const COLUMNS: (
-    (a::drv, a::time, a::builder, a::review, a::started_at),
-    (a::outcome, a::seconds, a::message, a::cpu_seconds, a::peak_memory_bytes),
-) = (
-    (a::drv, a::time, a::builder, a::review, a::started_at),
-    (a::outcome, a::seconds, a::message, a::cpu_seconds, a::peak_memory_bytes),
-);
+impl TryFrom<Raw> for AttemptRow {
+    type Error = DbError;
 
-fn row(
-    ((drv, time, builder, review, started_at), (outcome, seconds, message, cpu_seconds, peak)): Raw,
-) -> Result<AttemptRow, DbError> {
-    Ok(AttemptRow {
-        drv: parsed(WHAT, &drv)?,
-        time,
-        builder,
-        review: review.map(ReviewId::new),
-        started_at: columns::time(WHAT, started_at)?,
-        outcome: outcome.map(|outcome| columns::outcome(WHAT, &outcome)).transpose()?,
-        seconds,
-        message,
-        cpu_seconds,
-        peak_memory_bytes: peak.map(count),
-    })
+    fn try_from(raw: Raw) -> Result<Self, DbError> {
+        Ok(Self {
+            drv: parsed(WHAT, &raw.drv)?,
+            time: raw.time,
+            builder: raw.builder,
+            review: raw.review.map(ReviewId::new),
+            started_at: columns::time(WHAT, raw.started_at)?,
+            outcome: raw.outcome.map(|outcome| columns::outcome(WHAT, &outcome)).transpose()?,
+            seconds: raw.seconds,
+            message: raw.message,
+            cpu_seconds: raw.cpu_seconds,
+            peak_memory_bytes: raw.peak_memory_bytes.map(count),
+        })
+    }
 }
 
 /// How much the latest duration of a package weighs against all before it.
@@ -166,9 +172,9 @@ impl Db {
         let base_name = base_name.to_owned();
         self.threads
             .read(move |connection| {
-                let rows: Vec<Raw> =
-                    a::table.filter(a::base_name.eq(base_name)).order(a::id.desc()).select(COLUMNS).load(connection)?;
-                Ok(rows.into_iter().map(row).collect::<Result<_, _>>()?)
+                let rows =
+                    a::table.filter(a::base_name.eq(base_name)).order(a::id.desc()).select(Raw::as_select()).load(connection)?;
+                Ok(rows.into_iter().map(AttemptRow::try_from).collect::<Result<_, _>>()?)
             })
             .await
     }
@@ -177,8 +183,8 @@ impl Db {
     pub async fn unfinished_attempts(&self) -> Result<Vec<AttemptRow>, DbError> {
         self.threads
             .read(|connection| {
-                let rows: Vec<Raw> = a::table.filter(a::outcome.is_null()).order(a::id).select(COLUMNS).load(connection)?;
-                Ok(rows.into_iter().map(row).collect::<Result<_, _>>()?)
+                let rows = a::table.filter(a::outcome.is_null()).order(a::id).select(Raw::as_select()).load(connection)?;
+                Ok(rows.into_iter().map(AttemptRow::try_from).collect::<Result<_, _>>()?)
             })
             .await
     }

@@ -1,0 +1,289 @@
+//! The server's settings: what `snowgate serve` reads. Every key has a default; an empty file is a valid one.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::document::{self, Document};
+use super::{ConfigError, StateDir};
+use crate::domain::RepositoryName;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(title = "Settings of the Snowgate server")]
+pub struct Settings {
+    /// Address and port of the web pages.
+    #[schemars(with = "String")]
+    pub listen: SocketAddr,
+    /// Where the state lives; by default `$XDG_STATE_HOME/snowgate`, or `~/.local/state/snowgate`. Applies at the next start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_dir: Option<PathBuf>,
+    /// How people reach the pages, say `https://gate.example.org`; by default `http://` and `listen`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_url: Option<String>,
+    /// The repositories to watch.
+    #[serde(rename = "repository")]
+    pub repositories: Vec<Repository>,
+    pub eval: Eval,
+    pub build: Build,
+    pub limits: Limits,
+    pub log: Log,
+}
+
+/// A repository on this disk: each branch but the base is a pull request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Repository {
+    /// `owner/name`, as in the addresses of its pages.
+    pub name: RepositoryName,
+    /// Absolute; a work tree or a bare repository.
+    pub path: PathBuf,
+    /// The branch that changes are reviewed against; by default the one that the repository's HEAD names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_branch: Option<String>,
+}
+
+/// Evaluation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Eval {
+    /// Evaluating processes of one evaluation at once; by default one for each two processors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub workers: Option<u32>,
+    /// Memory of one evaluating process, in MiB.
+    #[schemars(range(min = 128))]
+    pub memory_mb: u64,
+    /// Evaluate even where this machine can't confine the evaluating process.
+    pub accept_unconfined: bool,
+    /// Of one evaluation.
+    #[schemars(range(min = 1))]
+    pub timeout_seconds: u64,
+    /// Prefixes of addresses that an evaluation may fetch from.
+    pub allowed_uris: Vec<String>,
+}
+
+/// Builds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Build {
+    /// Builds at once; by default one for each processor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub jobs: Option<u32>,
+    /// Seconds that a build may take where its `meta.timeout` does not say; by default no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub timeout: Option<u64>,
+    /// Seconds that a build may be silent where its `meta.maxSilent` does not say; by default no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_silent: Option<u64>,
+    /// A build that logs more MiB than this has failed.
+    #[schemars(range(min = 1))]
+    pub max_log_mb: u64,
+    /// A failed build is not tried again for so many days, unless asked to; 0: always tried again.
+    pub remember_failures_days: u32,
+    /// Nix settings that builds run with.
+    pub options: BTreeMap<String, String>,
+}
+
+/// Bounds of the house.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Evaluations at once.
+    #[schemars(range(min = 1))]
+    pub evaluations: u32,
+    /// Repositories are read again after so many seconds even if nothing was noticed.
+    #[schemars(range(min = 1))]
+    pub poll_seconds: u64,
+}
+
+/// What the server writes to its journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// As in `RUST_LOG`: a level, or levels by room, say `info,snowgate::build=debug`.
+    pub filter: String,
+}
+
+/// S, N, O and W on a telephone.
+const PORT: u16 = 7669;
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], PORT)),
+            state_dir: None,
+            public_url: None,
+            repositories: Vec::new(),
+            eval: Eval::default(),
+            build: Build::default(),
+            limits: Limits::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+impl Default for Eval {
+    fn default() -> Self {
+        Self { workers: None, memory_mb: 4096, accept_unconfined: false, timeout_seconds: 3600, allowed_uris: Vec::new() }
+    }
+}
+
+impl Default for Build {
+    fn default() -> Self {
+        Self {
+            jobs: None,
+            timeout: None,
+            max_silent: None,
+            max_log_mb: 256,
+            remember_failures_days: 30,
+            options: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { evaluations: 2, poll_seconds: 60 }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { filter: "info".into() }
+    }
+}
+
+impl Settings {
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        Self::parse(&super::text_of(file)?).map_err(|error| error.in_file(file))
+    }
+
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let (settings, document) = document::read::<Self>(text)?;
+        settings.check(&document)?;
+        Ok(settings)
+    }
+
+    /// The JSON Schema of the file.
+    pub fn schema() -> serde_json::Value {
+        document::schema::<Self>()
+    }
+
+    /// `None` where neither the file nor the environment says where.
+    pub fn state(&self) -> Option<StateDir> {
+        self.state_dir.clone().map(StateDir::new).or_else(StateDir::default_for_user)
+    }
+
+    /// Without a slash at its end.
+    pub fn url(&self) -> String {
+        match &self.public_url {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => format!("http://{}", self.listen),
+        }
+    }
+
+    /// Keys that differ and apply at the next start only.
+    pub fn restart_needed_for(&self, next: &Self) -> Vec<&'static str> {
+        let mut keys = Vec::new();
+        keys.extend((self.listen != next.listen).then_some("listen"));
+        keys.extend((self.state_dir != next.state_dir).then_some("state_dir"));
+        keys.extend((self.log != next.log).then_some("log"));
+        keys
+    }
+
+    /// What types can't say.
+    fn check(&self, document: &Document<'_>) -> Result<(), ConfigError> {
+        if self.state_dir.as_ref().is_some_and(|dir| !dir.is_absolute()) {
+            return Err(document.fault(&["state_dir"], "`state_dir` must be an absolute path"));
+        }
+        if self.public_url.as_ref().is_some_and(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
+            return Err(document.fault(&["public_url"], "`public_url` must begin with http:// or https://"));
+        }
+        let at_least_one = [
+            (["eval", "workers"], self.eval.workers.map(u64::from)),
+            (["eval", "timeout_seconds"], Some(self.eval.timeout_seconds)),
+            (["build", "jobs"], self.build.jobs.map(u64::from)),
+            (["build", "timeout"], self.build.timeout),
+            (["build", "max_silent"], self.build.max_silent),
+            (["build", "max_log_mb"], Some(self.build.max_log_mb)),
+            (["limits", "evaluations"], Some(u64::from(self.limits.evaluations))),
+            (["limits", "poll_seconds"], Some(self.limits.poll_seconds)),
+        ];
+        for (path, value) in at_least_one {
+            if value == Some(0) {
+                return Err(document.fault(&path, format!("`{}` must be at least 1", path.join("."))));
+            }
+        }
+        if self.eval.memory_mb < 128 {
+            return Err(
+                document.fault(&["eval", "memory_mb"], "`eval.memory_mb` must be at least 128: Nix does not start with less")
+            );
+        }
+        self.check_repositories(document)
+    }
+
+    fn check_repositories(&self, document: &Document<'_>) -> Result<(), ConfigError> {
+        for (index, repository) in self.repositories.iter().enumerate() {
+            let name = repository.name.as_str();
+            let fault = |message| Err(document.fault_of_element("repository", index, message));
+            if !is_repository_name(name) {
+                return fault(format!(
+                    "the repository's name `{name}` must be `owner/name`, of letters, digits, `-`, `_` and `.`"
+                ));
+            }
+            if self.repositories[..index].iter().any(|other| other.name == repository.name) {
+                return fault(format!("there are two repositories of the name `{name}`"));
+            }
+            if !repository.path.is_absolute() {
+                return fault(format!("the path of `{name}` must be absolute"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Fit for the address of a page.
+fn is_repository_name(name: &str) -> bool {
+    let is_part = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with('.')
+            && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+    };
+    name.split_once('/').is_some_and(|(owner, name)| is_part(owner) && is_part(name))
+}
+
+impl Eval {
+    pub fn timeout(&self) -> Duration {
+        Duration::from_secs(self.timeout_seconds)
+    }
+
+    pub fn memory_bytes(&self) -> u64 {
+        self.memory_mb.saturating_mul(1 << 20)
+    }
+}
+
+impl Build {
+    pub fn timeout(&self) -> Option<Duration> {
+        self.timeout.map(Duration::from_secs)
+    }
+
+    pub fn max_silent(&self) -> Option<Duration> {
+        self.max_silent.map(Duration::from_secs)
+    }
+
+    pub fn max_log_bytes(&self) -> u64 {
+        self.max_log_mb.saturating_mul(1 << 20)
+    }
+
+    pub fn remember_failures(&self) -> Duration {
+        Duration::from_secs(u64::from(self.remember_failures_days) * 24 * 60 * 60)
+    }
+}
