@@ -49,12 +49,12 @@ impl Tree {
     }
 
     fn evaluator(&self, limits: Limits) -> Evaluator {
-        Evaluator::open(PathBuf::from(env!("CARGO_BIN_EXE_snowgate")), &nix(), self.directory.path().join("evaluator"), limits)
+        Evaluator::open(PathBuf::from(env!("CARGO_BIN_EXE_snowgate")), &nix(), self.directory.path().join("evaluator"), limits, 2)
             .unwrap()
     }
 
     async fn evaluate(&self, request: &Request) -> Evaluation {
-        self.evaluator(LIMITS).evaluate(request, Arc::new(|_, _, _| {})).await.unwrap()
+        self.evaluator(LIMITS).evaluate(request, Arc::new(|_, _, _| {})).await.unwrap().evaluation
     }
 }
 
@@ -270,8 +270,9 @@ async fn an_attribute_that_takes_for_ever_is_stopped_and_leaves_no_process() {
         "let loop = {sum} (builtins.genList (x: {sum} (builtins.genList (y: y) 1000000)) 1000000); in {{ a = derivation {{ name = \"x${{toString loop}}\"; }}; }}"
     ));
     let limits = Limits { seconds_per_attribute: 1, ..LIMITS };
-    let evaluation = tree.evaluator(limits).evaluate(&tree.request(), Arc::new(|_, _, _| {})).await.unwrap();
-    assert_eq!(told(&evaluation)["a"], "error: the evaluation took longer than 1 s and was stopped");
+    let evaluated = tree.evaluator(limits).evaluate(&tree.request(), Arc::new(|_, _, _| {})).await.unwrap();
+    assert!(!evaluated.lasting);
+    assert_eq!(told(&evaluated.evaluation)["a"], "error: the evaluation took longer than 1 s and was stopped");
     assert_eq!(processes_that_name(&tree.checkout()), 0);
 }
 

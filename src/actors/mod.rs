@@ -1,7 +1,9 @@
 //! The actor of each room and the supervisor that starts, restarts and stops them. Each actor is the only owner of its state;
 //! mailboxes are bounded; nothing blocks an arbiter. A crash restarts that actor alone, from the database.
 
+pub mod evaluator;
 pub mod events;
 pub mod house;
 pub mod pool;
+pub mod post;
 pub mod scheduler;

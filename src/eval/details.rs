@@ -64,6 +64,7 @@ impl Evaluator {
         launch: &Launch,
         target: Option<Target<'_>>,
     ) -> Result<Details, EvalFailure> {
+        let _place = self.place().await?;
         let mut asked = Asked { attrs, details: Details::default(), written: BTreeSet::new() };
         let mut current: Option<(Guard, Driver)> = None;
         let mut at = 0;

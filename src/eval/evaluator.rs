@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
 use super::confine::{self, Confinement, Spec, View};
 use super::driver::{DRIVER, Driver, Heard, Launch, Telling, environment};
 use super::frontier::{Found, Frontier};
@@ -44,7 +46,7 @@ pub struct Request {
     pub system: System,
     /// Nix settings of the user.
     pub options: BTreeMap<String, String>,
-    /// Evaluating processes at once, at least one.
+    /// Evaluating processes at once, at least one, and no more than the house has places.
     pub workers: usize,
 }
 
@@ -67,6 +69,16 @@ pub struct Evaluator {
     pub(super) directory: PathBuf,
     pub(super) confinement: Confinement,
     pub(super) limits: Limits,
+    /// A place for each evaluating process of the house: evaluations that run at once share them.
+    pub(super) places: Arc<Semaphore>,
+}
+
+/// An evaluation, and whether it would be the same another time.
+#[derive(Debug, Clone)]
+pub struct Evaluated {
+    pub evaluation: Evaluation,
+    /// False where a limit of this machine, or a killed process, stands in it as an error.
+    pub lasting: bool,
 }
 
 /// How the process sees the store.
@@ -80,10 +92,18 @@ pub(super) enum StoreView {
 
 impl Evaluator {
     /// `snowgate` is our own program, `nix` the program of that name, `directory` our own to write to.
-    pub fn open(snowgate: PathBuf, nix: &Path, directory: PathBuf, limits: Limits) -> anyhow::Result<Self> {
+    /// `places`: evaluating processes at once, over all evaluations.
+    pub fn open(snowgate: PathBuf, nix: &Path, directory: PathBuf, limits: Limits, places: usize) -> anyhow::Result<Self> {
         std::fs::create_dir_all(directory.join("stage"))?;
         std::fs::write(directory.join("driver.nix"), DRIVER)?;
-        let mut evaluator = Self { snowgate, nix: nix.canonicalize()?, directory, confinement: Confinement::Full, limits };
+        let mut evaluator = Self {
+            snowgate,
+            nix: nix.canonicalize()?,
+            directory,
+            confinement: Confinement::Full,
+            limits,
+            places: Arc::new(Semaphore::new(places.max(1))),
+        };
         let mut spec = evaluator.spec(Path::new("/nonexistent"), &StoreView::Memory, false, Vec::new());
         spec.directory = "/".into();
         spec.arguments = vec!["--version".into()];
@@ -99,10 +119,10 @@ impl Evaluator {
         &self.limits
     }
 
-    pub async fn evaluate(&self, request: &Request, progress: Progress) -> Result<Evaluation, EvalFailure> {
-        let started = Instant::now();
-        // building while evaluating needs a store that holds what was built; everybody else evaluates in memory
+    pub async fn evaluate(&self, request: &Request, progress: Progress) -> Result<Evaluated, EvalFailure> {
         let launch = self.launch(request, &StoreView::Memory).await?;
+        let place = self.place().await?;
+        let started = Instant::now();
         let first = Driver::start(&launch).await.map_err(|error| EvalFailure::Start(format!("{error:#}")))?;
         let mut frontier = Frontier::new(BATCH_NAMES);
         let mut evaluated = 0;
@@ -129,7 +149,8 @@ impl Evaluator {
             None
         };
         let shared = Shared::new(frontier, progress, self.limits, launch.tree_text());
-        let works = (0..request.workers.max(1)).map(|_| work(&shared, &launch, first.take()));
+        let mut place = Some(place);
+        let works = (0..request.workers.max(1)).map(|_| work(&shared, &launch, &self.places, place.take(), first.take()));
         for spent_by_one in futures_util::future::try_join_all(works).await? {
             spent = spent.join(spent_by_one);
         }
@@ -143,13 +164,21 @@ impl Evaluator {
             wall_seconds: started.elapsed().as_secs_f64(),
             peak_memory_bytes: spent.peak_memory_bytes,
         };
-        Ok(Evaluation {
+        let lasting = alive && frontier.is_lasting();
+        let evaluation = Evaluation {
             tree: request.tree.clone(),
             jobset: request.jobset.name.clone(),
             system: request.system.clone(),
             attrs: frontier.into_attrs(),
             stats,
-        })
+        };
+        Ok(Evaluated { evaluation, lasting })
+    }
+
+    /// Waits for a place for one evaluating process.
+    pub(super) async fn place(&self) -> Result<OwnedSemaphorePermit, EvalFailure> {
+        // never closed
+        self.places.clone().acquire_owned().await.map_err(|_| EvalFailure::Start("the house closes".into()))
     }
 
     /// Which of `paths` there are; all of them where that can't be said, so that the error is seen. Whether the process still lives.

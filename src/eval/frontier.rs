@@ -36,6 +36,7 @@ pub struct Frontier {
     sets: BTreeMap<AttrPath, Vec<String>>,
     total: u64,
     errors: u64,
+    lasting: bool,
 }
 
 impl Frontier {
@@ -47,6 +48,7 @@ impl Frontier {
             sets: BTreeMap::new(),
             total: 0,
             errors: 0,
+            lasting: true,
         }
     }
 
@@ -100,10 +102,25 @@ impl Frontier {
             self.waiting.push_front(Batch { names: others.to_vec(), alone: false, ..batch.clone() });
         }
         if batch.alone {
+            self.lasting = false;
             self.found(batch.prefix.child(culprit), Found::Value(Attr::Failed(error)));
         } else {
             self.waiting.push_front(Batch { names: vec![culprit.clone()], alone: true, ..batch.clone() });
         }
+    }
+
+    /// A limit of this machine ended an attribute: another time it may not.
+    pub fn hit_a_limit(&mut self) {
+        self.lasting = false;
+    }
+
+    pub fn is_lasting(&self) -> bool {
+        self.lasting
+    }
+
+    /// Nothing waits; what is being evaluated may still find more.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
     }
 
     /// Attributes known so far, whether found or not yet asked for.

@@ -22,6 +22,6 @@ mod worker;
 
 pub use confine::Confinement;
 pub use details::{Details, Target};
-pub use evaluator::{EvalFailure, Evaluator, Limits, Progress, Request};
+pub use evaluator::{EvalFailure, Evaluated, Evaluator, Limits, Progress, Request};
 pub use key::evaluation_key;
 pub use store_access::StoreSocket;

@@ -1,11 +1,11 @@
 //! Asks evaluating processes for what the frontier holds until nothing is left. Each worker has one process at a time.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::Deserialize;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::driver::{Driver, Heard, Launch, Process, Telling, Usage};
 use super::evaluator::{EvalFailure, Limits, Progress};
@@ -117,6 +117,22 @@ impl Shared {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
+    /// Waits until nothing is left to do.
+    async fn over(&self) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            {
+                let state = self.lock();
+                if state.busy == 0 && state.frontier.is_empty() {
+                    return;
+                }
+            }
+            changed.await;
+        }
+    }
+
     /// The next batch; `None` when nothing waits and nobody can find more.
     async fn take(&self) -> Option<Batch> {
         loop {
@@ -155,9 +171,23 @@ impl Shared {
     }
 }
 
-/// Evaluates until the frontier is empty. `first` is a process that has already loaded the root.
-pub async fn work(shared: &Shared, launch: &Launch, first: Option<Driver>) -> Result<Spent, EvalFailure> {
+/// Evaluates until the frontier is empty, as soon as there is a place for one more process. `first` is a process that has already
+/// loaded the root, and `place` its own.
+pub async fn work(
+    shared: &Shared,
+    launch: &Launch,
+    places: &Arc<Semaphore>,
+    place: Option<OwnedSemaphorePermit>,
+    first: Option<Driver>,
+) -> Result<Spent, EvalFailure> {
     let mut spent = Spent::default();
+    let _place = match place {
+        Some(place) => Ok(place),
+        None => tokio::select! {
+            place = places.clone().acquire_owned() => place,
+            () = shared.over() => return Ok(spent),
+        },
+    };
     let mut current = first.map(Guard::around);
     while let Some(batch) = shared.take().await {
         if batch.alone && current.as_ref().is_some_and(|(_, driver)| !driver.fresh) {
@@ -211,6 +241,7 @@ async fn evaluate(
             }
             End::Silence => {
                 retire(current, spent, true).await;
+                shared.lock().frontier.hit_a_limit();
                 let text = format!("the evaluation took longer than {} s and was stopped", shared.limits.seconds_per_attribute);
                 shared
                     .found(batch.prefix.child(culprit), Found::Value(Attr::Failed(EvalError { message: text, position: None })));

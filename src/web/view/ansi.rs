@@ -216,7 +216,7 @@ mod tests {
                 let end = rest[at..].find("\">").unwrap();
                 rest = &rest[at + end + 2..];
             }
-            prop_assert!(!rest.contains(['<', '>', '"', '\u{1b}']));
+            prop_assert!(!rest.contains(['<', '>', '"', '\u{1b}']), "markup in the text");
         }
     }
 }

@@ -1,0 +1,229 @@
+//! The Evaluator owns the evaluation queue: which evaluations are under way (each once, however many reviews want it), the places
+//! for evaluating processes, what is known from before, and the socket through which derivations are written.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use actix::{Actor, Context, Handler, Message, ResponseFuture};
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared, WeakShared};
+use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
+
+use super::events::{Event, Events};
+use crate::config::repository::Jobset;
+use crate::db::Db;
+use crate::domain::{AttrPath, DrvPath, EvalStats, Evaluation, ReviewId, Side, System, TreeId};
+use crate::eval::{self, Details, EvalFailure, Evaluated, Request, StoreSocket, evaluation_key};
+use crate::git::{Repository, Worktrees};
+use crate::store::{Nix, Store};
+
+pub const MAILBOX: usize = 256;
+
+/// What an Evaluator works with; made once, given to each Evaluator that fills the post.
+#[derive(Clone)]
+pub struct Tools {
+    pub evaluator: eval::Evaluator,
+    pub worktrees: Worktrees,
+    pub db: Db,
+    pub events: Events,
+    pub nix: Nix,
+    pub store: Store,
+    pub directory: std::path::PathBuf,
+    /// Evaluating processes at once.
+    pub workers: usize,
+}
+
+pub struct Evaluator {
+    tools: Tools,
+    socket: Arc<OnceCell<StoreSocket>>,
+    under_way: HashMap<String, WeakShared<BoxFuture<'static, Outcome>>>,
+}
+
+type Outcome = Result<Arc<Evaluation>, EvaluateError>;
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EvaluateError {
+    #[error(transparent)]
+    Failure(#[from] EvalFailure),
+    #[error("the evaluation was cancelled")]
+    Cancelled,
+    /// The machine: disk, database, git.
+    #[error("{0}")]
+    House(String),
+}
+
+/// One jobset of one tree on one system, for one side of a review.
+#[derive(Clone, Message)]
+#[rtype(result = "Result<Arc<Evaluation>, EvaluateError>")]
+pub struct Evaluate {
+    pub what: What,
+    pub reuse: Reuse,
+    pub review: ReviewId,
+    pub side: Side,
+    pub cancelled: CancellationToken,
+}
+
+#[derive(Clone)]
+pub struct What {
+    pub repository: Repository,
+    pub tree: TreeId,
+    pub jobset: Jobset,
+    pub system: System,
+    pub options: BTreeMap<String, String>,
+}
+
+/// Whether what is known from before counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reuse {
+    Known,
+    Nothing,
+}
+
+/// What changed attributes are asked besides.
+#[derive(Clone, Message)]
+#[rtype(result = "Result<Arc<Details>, EvaluateError>")]
+pub struct Describe {
+    pub what: What,
+    pub attrs: Vec<(AttrPath, DrvPath)>,
+    pub derivations: Derivations,
+    pub cancelled: CancellationToken,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Derivations {
+    /// Written to the store, since they may be built.
+    Written,
+    /// Computed only.
+    Computed,
+}
+
+impl Evaluator {
+    pub fn new(tools: Tools) -> Self {
+        Self { tools, socket: Arc::default(), under_way: HashMap::new() }
+    }
+
+    fn evaluation(&mut self, evaluate: &Evaluate) -> Shared<BoxFuture<'static, Outcome>> {
+        let request = self.tools.request(&evaluate.what);
+        let key = evaluation_key(&request, &self.tools.nix.version, self.tools.evaluator.confinement());
+        if let Some(shared) = self.under_way.get(&key).and_then(WeakShared::upgrade) {
+            return shared;
+        }
+        let tools = self.tools.clone();
+        let (review, side) = (evaluate.review.clone(), evaluate.side);
+        let events = tools.events.clone();
+        let progress: eval::Progress =
+            Arc::new(move |done, total, errors| events.send(Event::Evaluation { id: review.clone(), side, done, total, errors }));
+        let shared =
+            tools.evaluate(evaluate.what.repository.clone(), request, key.clone(), evaluate.reuse, progress).boxed().shared();
+        // those that nobody waits for any more
+        self.under_way.retain(|_, shared| shared.upgrade().is_some());
+        if let Some(weak) = shared.downgrade() {
+            self.under_way.insert(key, weak);
+        }
+        shared
+    }
+}
+
+impl Tools {
+    fn request(&self, what: &What) -> Request {
+        Request {
+            tree: what.tree.clone(),
+            checkout: std::path::PathBuf::new(),
+            jobset: what.jobset.clone(),
+            system: what.system.clone(),
+            options: what.options.clone(),
+            workers: self.workers,
+        }
+    }
+
+    async fn evaluate(
+        self,
+        repository: Repository,
+        mut request: Request,
+        key: String,
+        reuse: Reuse,
+        progress: eval::Progress,
+    ) -> Outcome {
+        let started = std::time::Instant::now();
+        // seen at a path that differs from time to time, a tree may give other results another time
+        let anywhere = *self.evaluator.confinement() == eval::Confinement::Full;
+        if anywhere
+            && reuse == Reuse::Known
+            && let Some(mut known) = self.db.evaluation(&key).await.map_err(house)?
+        {
+            known.jobset = request.jobset.name.clone();
+            let attrs_reused = known.attrs.len() as u64;
+            known.stats = EvalStats { attrs_reused, wall_seconds: started.elapsed().as_secs_f64(), ..EvalStats::default() };
+            progress(attrs_reused, attrs_reused, 0);
+            return Ok(Arc::new(known));
+        }
+        let checkout = self.worktrees.checkout(&repository, &request.tree).await.map_err(house)?;
+        request.checkout = checkout.to_path_buf();
+        let Evaluated { evaluation, lasting } = self.evaluator.evaluate(&request, progress).await?;
+        drop(checkout);
+        if anywhere
+            && lasting
+            && let Err(error) = self.db.save_evaluation(&key, &request.tree, &evaluation).await
+        {
+            tracing::warn!("the evaluation is not remembered: {error}");
+        }
+        Ok(Arc::new(evaluation))
+    }
+
+    async fn describe(self, describe: Describe, socket: Arc<OnceCell<StoreSocket>>) -> Result<Arc<Details>, EvaluateError> {
+        let mut request = self.request(&describe.what);
+        let checkout = self.worktrees.checkout(&describe.what.repository, &describe.what.tree).await.map_err(house)?;
+        request.checkout = checkout.to_path_buf();
+        let target = match describe.derivations {
+            Derivations::Computed => None,
+            Derivations::Written => {
+                let open = || async { StoreSocket::open(&self.nix.transport, &self.directory) };
+                let socket =
+                    socket.get_or_try_init(open).await.map_err(|error| house(format!("no socket for the store: {error}")))?;
+                Some(eval::Target { socket: socket.path(), store: &self.store })
+            }
+        };
+        let details = self.evaluator.details(&request, &describe.attrs, target).await?;
+        Ok(Arc::new(details))
+    }
+}
+
+fn house(error: impl std::fmt::Display) -> EvaluateError {
+    EvaluateError::House(error.to_string())
+}
+
+impl Actor for Evaluator {
+    type Context = Context<Self>;
+}
+
+impl Handler<Evaluate> for Evaluator {
+    type Result = ResponseFuture<Outcome>;
+
+    fn handle(&mut self, evaluate: Evaluate, _: &mut Context<Self>) -> Self::Result {
+        let evaluation = self.evaluation(&evaluate);
+        Box::pin(async move {
+            // the last who lets go of an evaluation ends it
+            tokio::select! {
+                outcome = evaluation => outcome,
+                () = evaluate.cancelled.cancelled() => Err(EvaluateError::Cancelled),
+            }
+        })
+    }
+}
+
+impl Handler<Describe> for Evaluator {
+    type Result = ResponseFuture<Result<Arc<Details>, EvaluateError>>;
+
+    fn handle(&mut self, describe: Describe, _: &mut Context<Self>) -> Self::Result {
+        let cancelled = describe.cancelled.clone();
+        let described = self.tools.clone().describe(describe, self.socket.clone());
+        Box::pin(async move {
+            tokio::select! {
+                details = described => details,
+                () = cancelled.cancelled() => Err(EvaluateError::Cancelled),
+            }
+        })
+    }
+}
