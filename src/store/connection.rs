@@ -1,8 +1,8 @@
 //! One conversation with a daemon: the handshake and the requests (nix, libstore/daemon.cc and worker-protocol-connection.cc).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::time::Duration;
+use std::{fmt, io};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -43,6 +43,18 @@ pub struct Connection {
     protocol: u64,
     daemon_version: String,
     trusted: Option<bool>,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { wire, protocol, daemon_version, trusted } = self;
+        f.debug_struct("Connection")
+            .field("usable", &wire.is_some())
+            .field("protocol", protocol)
+            .field("daemon_version", daemon_version)
+            .field("trusted", trusted)
+            .finish()
+    }
 }
 
 impl Connection {

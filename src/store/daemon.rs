@@ -18,8 +18,11 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-/// How long a daemon may take to end its builder once its stream is closed. Then it is killed.
-const GRACE: Duration = Duration::from_secs(5);
+/// How long a daemon may take to end by itself once its stream is closed. Then it is asked to, again and again: its own check for
+/// an interruption and its wait for the builder's output are not one step, so that it may miss one that comes in between.
+const PATIENCE: Duration = Duration::from_millis(200);
+/// How often it is asked before it is killed: five seconds.
+const REQUESTS: u32 = 25;
 
 /// Daemons that have not been reaped yet.
 static RUNNING: Mutex<usize> = Mutex::new(0);
@@ -115,19 +118,31 @@ fn keep(mut command: Command, started: oneshot::Sender<io::Result<()>>, dropped:
     drop(started.send(Ok(())));
     // nothing is ever sent: this ends when the `Daemon` is dropped
     while dropped.recv().is_ok() {}
-    if !ended_within(&child, GRACE) {
-        tracing::warn!(pid = child.id(), "a Nix daemon did not end when its connection was closed; it is killed");
-        let group = nix::unistd::Pid::from_raw(-child.id().cast_signed());
-        if let Err(fault) = nix::sys::signal::kill(group, nix::sys::signal::Signal::SIGKILL) {
-            tracing::warn!(pid = child.id(), %fault, "cannot kill a Nix daemon");
-        }
-    }
+    end(&child);
     match child.wait() {
         Ok(status) => tracing::debug!(pid = child.id(), %status, "a Nix daemon ended"),
         Err(fault) => tracing::warn!(pid = child.id(), %fault, "cannot wait for a Nix daemon"),
     }
     *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
     ONE_ENDED.notify_all();
+}
+
+/// Sees to it that a child ends, without reaping it.
+fn end(child: &Child) {
+    use nix::sys::signal::{Signal, kill};
+    let pid = nix::unistd::Pid::from_raw(child.id().cast_signed());
+    for _ in 0..REQUESTS {
+        if ended_within(child, PATIENCE) {
+            return;
+        }
+        if let Err(fault) = kill(pid, Signal::SIGTERM) {
+            tracing::warn!(%pid, %fault, "cannot ask a Nix daemon to end");
+        }
+    }
+    tracing::warn!(%pid, "a Nix daemon did not end when its connection was closed; it is killed");
+    if let Err(fault) = nix::sys::signal::killpg(pid, Signal::SIGKILL) {
+        tracing::warn!(%pid, %fault, "cannot kill a Nix daemon");
+    }
 }
 
 /// Waits for the end of a child without reaping it.

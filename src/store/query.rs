@@ -138,8 +138,9 @@ impl Store {
         self.ask(drv, |connection, drv| Box::pin(connection.output_map(drv))).await
     }
 
-    /// Asks the binary caches for a path that nobody has: one connection, a short time-out, one attempt.
-    pub async fn probe_substituters(&self) -> Result<BinaryCaches, StoreError> {
+    /// Asks the binary caches for a path that nobody has: one connection, a short time-out, one attempt. `store_dir` is that of the
+    /// paths that will be wanted, usually `/nix/store`.
+    pub async fn probe_substituters(&self, store_dir: &str) -> Result<BinaryCaches, StoreError> {
         let probing = self.with(|settings| {
             settings.substitute = true;
             for (name, value) in [("connect-timeout", "5"), ("download-attempts", "1"), ("fallback", "true")] {
@@ -148,7 +149,7 @@ impl Store {
         });
         let mut complaints = Complaints::default();
         let mut connection = probing.connect().await?;
-        match connection.substitutable(&[nobodys_path()?].into(), &mut complaints).await {
+        match connection.substitutable(&[nobodys_path(store_dir)?].into(), &mut complaints).await {
             Ok(_) if complaints.0.is_empty() => Ok(BinaryCaches::Reachable),
             Ok(_) => Ok(BinaryCaches::Unreachable(complaints.0.join("\n"))),
             Err(StoreError::Refused(message)) => Ok(BinaryCaches::Unreachable(message)),
@@ -158,12 +159,12 @@ impl Store {
 }
 
 /// A path that is new each time: Nix remembers for an hour which paths a cache lacks, and would not ask again.
-fn nobodys_path() -> Result<StorePath, StoreError> {
+fn nobodys_path(store_dir: &str) -> Result<StorePath, StoreError> {
     const DIGITS: &[u8; 32] = b"0123456789abcdfghijklmnpqrsvwxyz";
     let mut random = [0; 32];
     getrandom(&mut random)?;
     let hash: String = random.iter().map(|byte| char::from(DIGITS[usize::from(byte % 32)])).collect();
-    let path = format!("/nix/store/{hash}-snowgate-probe");
+    let path = format!("{store_dir}/{hash}-snowgate-probe");
     path.parse().map_err(|error| StoreError::Protocol { during: "while asking the binary caches", fault: format!("{error}") })
 }
 
