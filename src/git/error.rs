@@ -31,6 +31,8 @@ pub enum GitError {
     NoCommonAncestor { a: CommitId, b: CommitId, hint: &'static str },
     #[error("{} has no branch that is plainly its default; name the base", .0.display())]
     NoDefaultBranch(PathBuf),
+    #[error("{} is not empty", .0.display())]
+    NotEmpty(PathBuf),
     #[error("{path} is larger than {limit} bytes")]
     TooLarge { path: String, limit: u64 },
     /// Git said no in a way that we have no word for.

@@ -7,6 +7,7 @@
 
 mod branches;
 mod command;
+mod create;
 mod error;
 mod history;
 mod merge;
@@ -21,6 +22,7 @@ pub(crate) mod fixture;
 mod tests;
 
 pub use branches::Branch;
+pub use create::{NewCommit, create};
 pub use error::GitError;
 pub use history::{Commit, DiffStat};
 pub use merge::MergeTree;

@@ -1,0 +1,20 @@
+{ mkPackage, licenses, maintainers, larder, tablefmt, libtz }:
+
+mkPackage {
+  pname = "reportgen";
+  version = "0.4";
+
+  sources = [ "src/collect.c" "src/main.c" ];
+  buildInputs = [ larder tablefmt libtz ];
+  uses."src/collect.c".larder = [ "ldr_query" ];
+  uses."src/collect.c".libtz = [ "tz_local" ];
+  tests = [ "leap-year" ];
+  cost = 40;
+  size = 22;
+
+  meta = {
+    description = "Monthly reports from a database";
+    license = licenses.mit;
+    maintainers = [ maintainers.kofi ];
+  };
+}
