@@ -4,6 +4,7 @@ pub mod config;
 pub mod demo_sample;
 pub mod progress;
 pub mod report_markdown;
+mod report_parts;
 pub mod report_text;
 
 pub fn main() -> std::process::ExitCode {

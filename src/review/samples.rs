@@ -106,3 +106,97 @@ pub fn header() -> Header {
 pub fn reported(base: &[(&str, &str)], head: &[(&str, &str)], facts: &Facts) -> Report {
     report(&header(), &compared(base, head), facts)
 }
+
+/// A change with something in every section.
+pub fn sample_report() -> Report {
+    use Outcome::{Failed, HashMismatch, Succeeded};
+    let mut base: Vec<(String, String)> = Vec::new();
+    let mut head: Vec<(String, String)> = Vec::new();
+    let mut facts = facts(&[
+        ("libfoo-1.2", Succeeded),
+        ("libfoo-1.3", Failed),
+        ("oldtool-0.9", Failed),
+        ("oldtool-0.9.1", HashMismatch),
+        ("fixed-2.0", Failed),
+        ("fixed-2.1", Succeeded),
+        ("brandnew-0.1", Succeeded),
+        ("newbad-7", Failed),
+        ("hello-2.12", Succeeded),
+        ("hello-2.13", Succeeded),
+    ])
+    .log("libfoo-1.3", "cc -c foo.c\nfoo.c: In function 'frob':\n\u{1b}[31mfoo.c:12:5: error:\u{1b}[0m implicit declaration of 'bar'\nmake: *** [Makefile:7: foo.o] Error 1\n")
+    .log("newbad-7", "no such file: setup.py\n");
+    let mut put = |attr: &str, old: &str, new: &str| {
+        for (side, name) in [(&mut base, old), (&mut head, new)] {
+            if !name.is_empty() {
+                side.push((attr.to_owned(), name.to_owned()));
+            }
+        }
+    };
+    put("libfoo", "libfoo-1.2", "libfoo-1.3");
+    put("libfoo_1", "libfoo-1.2", "libfoo-1.3");
+    put("oldtool", "oldtool-0.9", "oldtool-0.9.1");
+    put("fixed", "fixed-2.0", "fixed-2.1");
+    put("python3Packages.brandnew", "", "brandnew-0.1");
+    put("newbad", "", "newbad-7");
+    put("gone", "gone-1.0", "");
+    put("gone-too", "gone-too-1.0", "");
+    put("hello", "hello-2.12", "hello-2.13");
+    put("same", "same-1", "same-1");
+    put("throws", "throws-1", "!attribute 'colour' missing\nat pkgs/throws.nix:3:12");
+    put("healed", "!assertion failed", "healed-1");
+    put("sick", "!boom", "!boom");
+    for i in 0..41 {
+        let (old, new) = (format!("app{i}-1.0"), format!("app{i}-1.0.1"));
+        put(&format!("app{i}"), &old, &new);
+        facts.outcomes.insert(drv(&old), Succeeded.into());
+        facts = facts.blocked(&new, "libfoo-1.3");
+    }
+    facts.outcomes.insert(drv("healed-1"), Succeeded.into());
+    facts.closures.insert(drv("hello-2.12"), closure(&[("hello-2.12", "1", 40_000_000), ("libc-2.40", "2", 30_000_000)]));
+    facts.closures.insert(
+        drv("hello-2.13"),
+        closure(&[("hello-2.13", "3", 41_000_000), ("libc-2.40", "2", 30_000_000), ("gcc-14", "4", 200_000_000)]),
+    );
+    let pairs = |side: &[(String, String)]| -> Evaluation {
+        evaluation(&side.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect::<Vec<_>>())
+    };
+    let (base, head) = (pairs(&base), pairs(&head));
+    let mut header = header();
+    header.timings =
+        Timings { queued_seconds: Some(0.0), eval_seconds: Some(12.34), diff_seconds: Some(0.004), build_seconds: Some(200.0) };
+    for (side, evaluation) in [(crate::domain::Side::Base, &base), (crate::domain::Side::Head, &head)] {
+        let mut row = super::report::EvaluationRow::new(side, evaluation);
+        (row.cpu_seconds, row.peak_memory_bytes) = (11.0, 850_000_000);
+        header.evaluations.push(row);
+    }
+    report(&header, &compare(&[base], &[head]), &facts)
+}
+
+/// `number` rebuilds; a hundredth of them fails, each by itself.
+pub fn large_report(number: usize) -> Report {
+    let names: Vec<[String; 3]> =
+        (0..number).map(|i| [format!("packages.some-package-{i}"), format!("package-{i}-1"), format!("package-{i}-2")]).collect();
+    let base: Vec<_> = names.iter().map(|[attr, old, _]| (attr.as_str(), old.as_str())).collect();
+    let head: Vec<_> = names.iter().map(|[attr, _, new]| (attr.as_str(), new.as_str())).collect();
+    let mut known = facts(&[]);
+    for (i, [_, old, new]) in names.iter().enumerate() {
+        known.outcomes.insert(drv(old), Outcome::Succeeded.into());
+        let fails = i % 100 == 7;
+        known.outcomes.insert(drv(new), if fails { Outcome::Failed } else { Outcome::Succeeded }.into());
+        known = if fails { known.log(new, &"a line of the log\n".repeat(30)) } else { known };
+    }
+    reported(&base, &head, &known)
+}
+
+/// Names, logs and messages that try to be more than text.
+pub fn hostile_report() -> Report {
+    let name = "\"@everyone<img src=x>`|\u{1b}[2J\u{202e}\nMergeable\"";
+    let log = "```\n</details>\n@everyone <img src=x>\n\u{1b}]0;title\u{7}\u{1b}[31mred\r\u{1b}[1Aup\n";
+    let message = "!@everyone\n````\n<img src=x>\u{1b}[8m";
+    let known = facts(&[("a-1", Outcome::Succeeded), ("a-2", Outcome::Failed)]).log("a-2", log);
+    let (base, head) = (evaluation(&[(name, "a-1")]), evaluation(&[(name, "a-2"), ("e", message)]));
+    let mut header = header();
+    header.head.reference = Some("@everyone<img>`\u{1b}[2J".to_owned());
+    report(&header, &compare(&[base], &[head]), &known)
+}

@@ -17,7 +17,7 @@ pub fn summary(findings: &Findings, decision: Decision) -> String {
     format!("{word}: {}.", parts.join("; "))
 }
 
-/// What blocks; conflicts and evaluation first, since they come first.
+/// What blocks.
 fn blockers(findings: &Findings) -> Vec<String> {
     let conflicts = &findings.header.merge.conflicts;
     if !conflicts.is_empty() {
@@ -30,14 +30,14 @@ fn blockers(findings: &Findings) -> Vec<String> {
     let policy = &findings.header.policy;
     let mut parts = Vec::new();
     parts.extend(findings.whole_failures().map(|error| whole(error, findings)));
-    if policy.new_eval_errors == Level::Block {
-        parts.extend(new_errors(findings));
-    }
     if policy.newly_failing == Level::Block {
         parts.extend(newly_failing(findings));
     }
     if policy.new_failing == Level::Block {
         parts.extend(new_failing(findings));
+    }
+    if policy.new_eval_errors == Level::Block {
+        parts.extend(new_errors(findings));
     }
     if policy.still_failing == Level::Block {
         parts.extend(rows(findings, Category::StillFailing, "still fails", "still fail"));
@@ -108,9 +108,9 @@ fn waits(findings: &Findings) -> Vec<String> {
         State::Building | State::Complete => progress(findings),
     };
     parts.extend(findings.whole_failures().map(|error| whole(error, findings)));
-    parts.extend(new_errors(findings));
     parts.extend(newly_failing(findings));
     parts.extend(new_failing(findings));
+    parts.extend(new_errors(findings));
     parts
 }
 
