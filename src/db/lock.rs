@@ -1,7 +1,7 @@
 //! One process per state directory.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 
 use super::OpenError;
@@ -40,7 +40,7 @@ impl Lock {
         match file.set_len(0).and_then(|()| writeln!(file, "{}", holder())) {
             Ok(()) => Ok(Self(file)),
             // on a full disk the lock is held all the same, without a name; what follows says that the disk is full
-            Err(error) if error.kind() == std::io::ErrorKind::StorageFull => Ok(Self(file)),
+            Err(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => Ok(Self(file)),
             Err(error) => Err(directory(error)),
         }
     }

@@ -44,7 +44,9 @@ pub struct Db {
 impl Db {
     /// Creates the directory where it is missing (mode 0700), takes its lock, brings the schema up to date.
     pub fn open(state: &StateDir) -> Result<Db, OpenError> {
-        Ok(Db { threads: Arc::new(threads::Threads::start(state)?) })
+        let threads = threads::Threads::start(state)?;
+        threads.post("the end of expired outcomes", outcomes::expiring());
+        Ok(Db { threads: Arc::new(threads) })
     }
 
     /// The file.

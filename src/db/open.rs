@@ -1,9 +1,10 @@
 //! From a directory to connections that can be trusted: what is there is looked at before anything is written.
 
 use std::collections::BTreeSet;
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use diesel::connection::SimpleConnection;
@@ -39,8 +40,8 @@ pub(super) fn create_directory(state: &StateDir) -> Result<(), OpenError> {
     // of this user only: logs and sources of private repositories lie in it
     match DirBuilder::new().mode(0o700).create(state.root()) {
         Ok(()) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && state.root().is_dir() => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Err(directory("it is a file".into())),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && state.root().is_dir() => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(directory("it is a file".into())),
         Err(error) => Err(directory(format!("it can't be created: {error}"))),
     }
 }
@@ -48,14 +49,30 @@ pub(super) fn create_directory(state: &StateDir) -> Result<(), OpenError> {
 /// The writing connection, with the schema up to date.
 pub(super) fn writer(path: &Path) -> Result<SqliteConnection, OpenError> {
     refuse_what_is_not_ours(path)?;
+    create_private(path)?;
     let open = || -> Result<SqliteConnection, String> {
         let mut connection = connect(path, "")?;
         connection.batch_execute("PRAGMA journal_mode = WAL").map_err(|error| error.to_string())?;
         connection.batch_execute(PRAGMAS).map_err(|error| error.to_string())?;
+        // a file that can't be written to is opened all the same, and found out at the first write
+        connection.batch_execute("BEGIN IMMEDIATE; COMMIT").map_err(|error| error.to_string())?;
         connection.run_pending_migrations(MIGRATIONS).map_err(|error| error.to_string())?;
         Ok(connection)
     };
     open().map_err(|reason| in_words(path, reason))
+}
+
+/// For this user only, also where the directory was made by somebody else; SQLite gives its log the same mode.
+fn create_private(path: &Path) -> Result<(), OpenError> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == ErrorKind::StorageFull => Err(OpenError::Full { path: path.to_owned() }),
+        Err(error) => Err(OpenError::Directory {
+            dir: path.parent().unwrap_or(path).to_owned(),
+            reason: format!("its database can't be created: {error}"),
+        }),
+    }
 }
 
 /// A connection that cannot write.
@@ -72,7 +89,7 @@ pub(super) fn reader(path: &Path) -> Result<SqliteConnection, OpenError> {
 /// Looks at a file that exists, without writing to it: another program's database, or one of a newer version.
 fn refuse_what_is_not_ours(path: &Path) -> Result<(), OpenError> {
     match std::fs::metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(in_words(path, error.to_string())),
         Ok(metadata) if !metadata.is_file() => {
             return Err(OpenError::NotADatabase { path: path.to_owned(), reason: "it is no file".into() });
@@ -132,7 +149,7 @@ fn uri(path: &Path) -> String {
 /// SQLite's words (sqlite3_errstr) are all that diesel hands on.
 fn in_words(path: &Path, reason: String) -> OpenError {
     let path = path.to_owned();
-    if is_full(&reason) {
+    if is_full(&path, &reason) {
         OpenError::Full { path }
     } else if reason.contains("file is not a database") {
         OpenError::NotADatabase { path, reason }
@@ -140,12 +157,21 @@ fn in_words(path: &Path, reason: String) -> OpenError {
         OpenError::Damaged { path }
     } else if reason.contains("readonly database") || reason.contains("unable to open database file") {
         let dir = path.parent().unwrap_or(&path).to_owned();
-        OpenError::Directory { dir, reason: format!("its database can't be written to: {reason}") }
+        OpenError::Directory { dir, reason: format!("its database can't be written to ({reason})") }
     } else {
         OpenError::Broken { path, reason }
     }
 }
 
-pub(super) fn is_full(reason: &str) -> bool {
+/// Where SQLite can't make its shared memory larger it says no more than `disk I/O error`.
+const TOO_LITTLE: u64 = 64 * 1024;
+
+/// Whether an error's reason is that the disk is full.
+pub(super) fn is_full(path: &Path, reason: &str) -> bool {
+    let space_left = || {
+        let disk = nix::sys::statvfs::statvfs(path).ok()?;
+        Some(disk.blocks_available() as u64 * disk.fragment_size() as u64)
+    };
     reason.contains("database or disk is full")
+        || (reason.contains("disk I/O error") && space_left().is_some_and(|bytes| bytes < TOO_LITTLE))
 }

@@ -78,6 +78,15 @@ impl Db {
     }
 }
 
+/// What nobody will be told any more; done at start, so that the table does not grow for ever.
+pub(super) fn expiring() -> impl FnMut(&mut SqliteConnection) -> Result<(), Fault> + Send + 'static {
+    let now = now();
+    move |connection| {
+        diesel::delete(o::table.filter(o::expires_at.le(now))).execute(connection)?;
+        Ok(())
+    }
+}
+
 fn storing(
     drv: &DrvPath,
     outcome: Outcome,

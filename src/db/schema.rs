@@ -1,4 +1,4 @@
-//! The tables as diesel sees them. `migrations/` says what the columns mean; a test holds the two together.
+//! The tables as diesel sees them. `migrations/` says what the columns mean.
 
 use diesel::{allow_tables_to_appear_in_same_query, table};
 

@@ -39,7 +39,7 @@ impl Fault {
         match self {
             Fault::Sql(error) => {
                 let reason = error.to_string();
-                if open::is_full(&reason) {
+                if open::is_full(path, &reason) {
                     DbError::Full(path.to_owned())
                 } else {
                     DbError::Failed { path: path.to_owned(), reason }

@@ -36,6 +36,7 @@ fn a_fresh_directory_is_private_and_in_order() {
     let house = House::new();
     drop(house.open());
     assert_eq!(std::fs::metadata(house.state.root()).unwrap().permissions().mode() & 0o777, 0o700);
+    assert_eq!(std::fs::metadata(house.state.db()).unwrap().permissions().mode() & 0o777, 0o600);
     #[derive(diesel::QueryableByName)]
     struct Text {
         #[diesel(sql_type = diesel::sql_types::Text)]
@@ -128,6 +129,18 @@ fn another_programs_database_is_left_alone() {
     std::fs::create_dir(house.state.root()).unwrap();
     raw(&house).batch_execute("CREATE TABLE bookmarks (url TEXT)").unwrap();
     assert!(refusal(&house).contains("is not a snowgate database (it belongs to another program)"));
+}
+
+#[test]
+fn a_damaged_database_is_left_alone() {
+    let house = House::new();
+    drop(house.open());
+    let mut bytes = std::fs::read(house.state.db()).unwrap();
+    // the head of the file still says that it is a database
+    bytes[100..].fill(0x5a);
+    std::fs::write(house.state.db(), bytes).unwrap();
+    let error = refusal(&house);
+    assert!(error.contains("is damaged; move it away to begin afresh"), "{error}");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use diesel::RunQueryDsl;
+
 use super::*;
 use crate::db::*;
 use crate::domain::*;
@@ -130,6 +132,59 @@ async fn one_bad_write_does_not_spoil_its_neighbours() {
     assert_eq!(db.attempts(drv(1).base_name()).await.unwrap().len(), 1);
     let error = db.start_attempt(attempt).await.unwrap_err().to_string();
     assert!(error.contains("UNIQUE"), "{error}");
+}
+
+#[actix::test]
+async fn a_full_disk_is_one_sentence_and_loses_nothing() {
+    let house = House::new();
+    let db = house.open();
+    db.remember(&drv(1), Outcome::Failed, None, DEFAULT_REMEMBER).await.unwrap();
+    // SQLite's own bound, which fails as a full disk does, the transaction rolled back by SQLite itself
+    let limit =
+        |pages: &'static str| db.threads.write(move |connection| Ok(diesel::sql_query(pages).execute(connection).map(drop)?));
+    limit("PRAGMA max_page_count = 1").await.unwrap();
+    let large = Some("x".repeat(1 << 20));
+    for number in 2..5 {
+        db.post_outcome(&drv(number), Outcome::Failed, large.clone(), DEFAULT_REMEMBER);
+    }
+    let error = db.remember(&drv(5), Outcome::Failed, large.clone(), DEFAULT_REMEMBER).await.unwrap_err();
+    assert!(matches!(error, DbError::Full(_)), "{error}");
+    assert!(error.to_string().starts_with("no space is left for the database /"), "{error}");
+    // what needs no space goes on, and so does all when there is some again
+    db.forget_outcomes(&[drv(9)]).await.unwrap();
+    assert_eq!(db.outcomes(&[drv(1), drv(2), drv(5)]).await.unwrap().len(), 1);
+    limit("PRAGMA max_page_count = 1000000").await.unwrap();
+    db.remember(&drv(5), Outcome::Failed, large, DEFAULT_REMEMBER).await.unwrap();
+    assert_eq!(db.outcomes(&[drv(1), drv(5)]).await.unwrap().len(), 2);
+}
+
+#[actix::test]
+async fn a_panic_in_a_query_is_its_own() {
+    let house = House::new();
+    let db = house.open();
+    let error = db.threads.read::<()>(|_| panic!("a query's")).await.unwrap_err().to_string();
+    assert!(error.contains("a query panicked"), "{error}");
+    let error = db.threads.write::<()>(|_| panic!("a query's")).await.unwrap_err().to_string();
+    assert!(error.contains("a query panicked"), "{error}");
+    db.remember(&drv(1), Outcome::Failed, None, DEFAULT_REMEMBER).await.unwrap();
+    assert_eq!(db.outcomes(&[drv(1)]).await.unwrap().len(), 1);
+}
+
+#[actix::test]
+async fn readers_see_what_was_answered_while_others_write() {
+    let house = House::new();
+    let db = house.open();
+    let writers = (0..8).map(|writer| {
+        let db = db.clone();
+        async move {
+            for number in (writer * 100)..(writer * 100 + 100) {
+                db.remember(&drv(number), Outcome::Failed, None, DEFAULT_REMEMBER).await.unwrap();
+                assert_eq!(db.outcomes(&[drv(number)]).await.unwrap().len(), 1);
+            }
+        }
+    });
+    futures_util::future::join_all(writers).await;
+    assert_eq!(db.stats().await.unwrap().remembered_outcomes, 800);
 }
 
 #[actix::test]
