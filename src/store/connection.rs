@@ -156,7 +156,7 @@ impl Connection {
 
     pub(super) async fn set_options(&mut self, settings: &ClientSettings) -> Result<(), StoreError> {
         let mut wire = self.begin("while settings were sent")?;
-        let overrides = settings.on_the_wire(self.trusted);
+        let overrides = settings.on_the_wire(self.trusted, &self.daemon_version);
         wire.put(op::SET_OPTIONS)
             .put(settings.keep_failed.into())
             .put(1) // keep going: else a second output of a failed derivation has no result

@@ -37,10 +37,14 @@ impl Default for ClientSettings {
 
 impl ClientSettings {
     /// The settings that go as name and value.
-    pub(super) fn on_the_wire(&self, trusted: Option<bool>) -> BTreeMap<String, String> {
+    pub(super) fn on_the_wire(&self, trusted: Option<bool>, daemon_version: &str) -> BTreeMap<String, String> {
         let mut all = self.overrides.clone();
         // builds are ours to place: a daemon that has builders of its own would queue behind them
         all.insert("builders".into(), String::new());
+        if knows_no_build_hook(daemon_version) {
+            // else each build starts a program that only finds out that there are no builders: twenty milliseconds
+            all.insert("build-hook".into(), String::new());
+        }
         // a build that starts a garbage collection takes what another review is about to use
         all.insert("min-free".into(), "0".into());
         if let Some(limit) = self.timeout {
@@ -59,6 +63,13 @@ impl ClientSettings {
     }
 }
 
+/// Whether an empty `build-hook` means none: since Nix 2.22. Before, the empty program is started and its failure ends the build.
+/// Lix, which counts from 2.90, is not taken for a later Nix.
+fn knows_no_build_hook(daemon_version: &str) -> bool {
+    let mut numbers = daemon_version.split('.').map(|number| number.parse::<u32>().ok());
+    matches!((numbers.next().flatten(), numbers.next().flatten()), (Some(2), Some(22..90)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,10 +82,25 @@ mod tests {
             overrides: [("sandbox".to_owned(), "false".to_owned())].into(),
             ..Default::default()
         };
-        let names = |trusted| settings.on_the_wire(trusted).into_keys().collect::<Vec<_>>();
+        let names = |trusted| settings.on_the_wire(trusted, "2.8.0").into_keys().collect::<Vec<_>>();
         assert_eq!(names(None), ["builders", "max-build-log-size", "min-free", "sandbox", "timeout"]);
         assert_eq!(names(Some(false)), ["builders", "timeout"]);
         // 0 would mean no limit
-        assert_eq!(settings.on_the_wire(None)["timeout"], "1");
+        assert_eq!(settings.on_the_wire(None, "2.8.0")["timeout"], "1");
+    }
+    #[test]
+    fn the_build_hook_is_left_out_where_that_is_understood() {
+        for (version, wanted) in
+            [("2.8.0", false), ("2.21.4", false), ("2.22.0", true), ("2.34.8", true), ("2.35.0pre20260801_abc", true)]
+        {
+            assert_eq!(
+                ClientSettings::default().on_the_wire(Some(true), version).contains_key("build-hook"),
+                wanted,
+                "{version}"
+            );
+        }
+        for version in ["", "2", "2.90.0", "3.1.2", "unstable"] {
+            assert!(!knows_no_build_hook(version), "{version}");
+        }
     }
 }
