@@ -13,7 +13,7 @@
   services.snowgate = {
     enable = true;
     openFirewall = lib.mkDefault true;
-    settings.listen = lib.mkDefault "0.0.0.0:8080";
+    settings.listen = lib.mkDefault "0.0.0.0:7669";
   };
 
   services.openssh = {

@@ -32,7 +32,7 @@ in
       default = { };
       example = lib.literalExpression ''
         {
-          listen = "0.0.0.0:8080";
+          listen = "0.0.0.0:7669";
           repository = [ { name = "us/packages"; path = "/srv/packages.git"; } ];
           build.jobs = 4;
         }
@@ -46,7 +46,7 @@ in
         options = {
           listen = mkOption {
             type = types.str;
-            default = "127.0.0.1:8080";
+            default = "127.0.0.1:7669";
             description = "Address and port of the web pages.";
           };
           state_dir = mkOption {

@@ -51,10 +51,10 @@ in
 
   testScript = ''
     machine.wait_for_unit("snowgate.service")
-    machine.wait_for_open_port(8080)
-    machine.succeed("curl --fail --silent http://127.0.0.1:8080/healthz")
+    machine.wait_for_open_port(7669)
+    machine.succeed("curl --fail --silent http://127.0.0.1:7669/healthz")
     machine.wait_until_succeeds(
-        "curl --fail --silent http://127.0.0.1:8080/r/us/packages/pull/1 | grep -q breaks", timeout=120
+        "curl --fail --silent http://127.0.0.1:7669/r/us/packages/pull/1 | grep -q breaks", timeout=120
     )
     machine.succeed("systemctl stop snowgate.service")
     machine.fail("pgrep -u snowgate")

@@ -81,7 +81,7 @@ let
     "nothing happens unless it is enabled" = off.environment.etc == { } && off.systemd.services == { };
     "the settings are checked when the system is built" = lib.hasInfix "/bin/snowgate config check " (config plain);
     "the page is for this machine alone by default" =
-      lib.hasInfix "127.0.0.1:8080" (config plain) && plain.networking.firewall.allowedTCPPorts == [ ];
+      lib.hasInfix "127.0.0.1:7669" (config plain) && plain.networking.firewall.allowedTCPPorts == [ ];
     "the port in the firewall is the one of the settings" = full.networking.firewall.allowedTCPPorts == [ 80 ];
     "keys that the module does not know are written too" =
       written.build.jobs == 4 && (builtins.head written.repository).name == "us/packages";
