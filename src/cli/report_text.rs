@@ -266,7 +266,7 @@ fn closures(page: &mut Page, parts: &Parts) {
     }
     page.blank();
     let (changed, compared) = (parts.closures.len() as u64, parts.closures_compared as u64);
-    let text = format!("Closure growth ({} of {} differ in size)", thousands(changed), count(compared, "closure"));
+    let text = format!("Closure growth ({} of {} compared)", thousands(changed), thousands(compared));
     let painted = page.paint(Tone::Title, &text);
     page.line(0, &painted);
     for change in parts.closures.iter().take(DETAILED) {
@@ -296,10 +296,7 @@ fn errors(page: &mut Page, parts: &Parts) {
     }
     if counts.eval_errors_still > 0 {
         page.blank();
-        let text = format!(
-            "{} on both sides, which this change does not answer for",
-            count(counts.eval_errors_still, "evaluation error")
-        );
+        let text = format!("{} on base and head alike", count(counts.eval_errors_still, "evaluation error"));
         page.wrapped(0, 2, Tone::Faint, &text);
     }
 }

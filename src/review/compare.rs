@@ -53,10 +53,13 @@ impl Row {
     }
 }
 
+/// The evaluations of one jobset on one system: of base and head.
+type Sides<'a> = (Option<&'a Evaluation>, Option<&'a Evaluation>);
+
 /// Pairs the evaluations by jobset and system. A jobset that only one side has is added or removed as a whole.
 pub fn compare(base: &[Evaluation], head: &[Evaluation]) -> Comparison {
     let on_base = BaseStore::of(base);
-    let mut pairs: BTreeMap<(&JobsetName, &System), (Option<&Evaluation>, Option<&Evaluation>)> = BTreeMap::new();
+    let mut pairs: BTreeMap<(&JobsetName, &System), Sides> = BTreeMap::new();
     for evaluation in base {
         pairs.entry((&evaluation.jobset, &evaluation.system)).or_default().0 = Some(evaluation);
     }

@@ -81,6 +81,7 @@ impl Page {
 
     fn painted(&mut self, indent: usize, tone: Tone, line: &str) {
         let painted = self.paint(tone, &line.replace(TOGETHER, " "));
-        self.line(indent, &painted);
+        // a single word that is too long is a path or a URL: cut, it would be of no use
+        self.text.push_str(&format!("{}{painted}\n", " ".repeat(indent)));
     }
 }

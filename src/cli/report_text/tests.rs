@@ -30,7 +30,8 @@ fn colour_only_where_it_is_asked_for() {
 fn no_line_is_wider_than_the_terminal() {
     for width in [40, 80, 200] {
         for line in render(&sample_report(), Colour::Never, Some(width)).lines() {
-            assert!(console::measure_text_width(line) <= width, "{width}: {line}");
+            let fits = console::measure_text_width(line) <= width;
+            assert!(fits || line.trim_start().starts_with("file:///"), "only a URL may be longer than {width}: {line}");
         }
     }
 }

@@ -159,7 +159,10 @@ fn details_are_wanted_of_each_side_that_exists() {
     assert_eq!(names(Side::Head), ["a", "new"]);
 }
 
-fn any_side() -> impl Strategy<Value = Vec<(String, String)>> {
+/// Names and derivations, as [`evaluation`] reads them.
+type Named = Vec<(String, String)>;
+
+fn any_side() -> impl Strategy<Value = Named> {
     let name = prop_oneof!["[a-f]", "[a-c]\\.[a-c]", "[ab]\\.[ab]\\.[ab]"];
     let value = prop_oneof![4 => "[1-9]", 1 => "![xy]"];
     proptest::collection::vec((name, value), 0..14)
@@ -245,7 +248,7 @@ proptest! {
         sides in proptest::collection::vec((any_side(), any_side()), 1..4),
         turn in 0usize..4,
     ) {
-        let all = |pick: fn(&(Vec<(String, String)>, Vec<(String, String)>)) -> &Vec<(String, String)>| -> Vec<Evaluation> {
+        let all = |pick: fn(&(Named, Named)) -> &Named| -> Vec<Evaluation> {
             sides.iter().enumerate().map(|(i, pair)| Evaluation { jobset: format!("set{i}").as_str().into(), ..of(pick(pair)) }).collect()
         };
         let (base, mut head) = (all(|pair| &pair.0), all(|pair| &pair.1));
