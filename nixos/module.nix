@@ -72,7 +72,7 @@ in
   };
 
   config = mkIf cfg.enable {
-    # A link that changes when the settings do: the service takes the new ones without a restart.
+    # The service looks at what this link leads to, and takes new settings up without a restart.
     environment.etc."snowgate/config.toml".source = if cfg.checkSettings then checked else written;
 
     environment.systemPackages = [ cfg.package ];
@@ -92,10 +92,13 @@ in
         config.nix.package
         pkgs.git
       ];
+      # All other keys are taken up while it runs.
+      restartTriggers = [
+        cfg.settings.listen
+        cfg.settings.state_dir
+      ];
       serviceConfig.ReadWritePaths = mkIf (cfg.settings.state_dir != "/var/lib/snowgate") [ cfg.settings.state_dir ];
     };
-
-    nix.settings.allowed-users = [ "snowgate" ];
 
     networking.firewall.allowedTCPPorts = mkIf cfg.openFirewall [ port ];
   };
