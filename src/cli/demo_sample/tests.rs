@@ -102,3 +102,10 @@ async fn each_branch_changes_what_it_says() {
     let head = evaluate(dir.path(), tidy);
     assert_eq!(head["tablefmt"], main["tables"], "a rename builds nothing");
 }
+
+#[test]
+fn the_sample_says_how_it_is_read() {
+    let (_, text) = files::BASE.iter().find(|(path, _)| *path == "snowgate.toml").unwrap();
+    let configuration = crate::config::repository::parse(text).unwrap();
+    assert_eq!(configuration.jobsets.len(), 1);
+}
