@@ -5,7 +5,7 @@ use std::fs::{DirBuilder, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use diesel::connection::SimpleConnection;
 use diesel::migration::{Migration, MigrationSource};
@@ -54,25 +54,37 @@ pub(super) fn writer(path: &Path) -> Result<SqliteConnection, OpenError> {
         let mut connection = connect(path, "")?;
         connection.batch_execute("PRAGMA journal_mode = WAL").map_err(|error| error.to_string())?;
         connection.batch_execute(PRAGMAS).map_err(|error| error.to_string())?;
-        // a file that can't be written to is opened all the same, and found out at the first write
-        connection.batch_execute("BEGIN IMMEDIATE; COMMIT").map_err(|error| error.to_string())?;
         connection.run_pending_migrations(MIGRATIONS).map_err(|error| error.to_string())?;
         Ok(connection)
     };
     open().map_err(|reason| in_words(path, reason))
 }
 
-/// For this user only, also where the directory was made by somebody else; SQLite gives its log the same mode.
+/// For this user only, also where the directory was made by somebody else; SQLite gives its log the same mode. What is there
+/// already must be writable: SQLite itself would find out at the first write.
 fn create_private(path: &Path) -> Result<(), OpenError> {
+    let directory = |reason| OpenError::Directory { dir: path.parent().unwrap_or(path).to_owned(), reason };
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        Err(error) if error.kind() == ErrorKind::StorageFull => Err(OpenError::Full { path: path.to_owned() }),
-        Err(error) => Err(OpenError::Directory {
-            dir: path.parent().unwrap_or(path).to_owned(),
-            reason: format!("its database can't be created: {error}"),
-        }),
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        Err(error) if error.kind() == ErrorKind::StorageFull => return Err(OpenError::Full { path: path.to_owned() }),
+        Err(error) => return Err(directory(format!("its database can't be created: {error}"))),
     }
+    for file in [path.to_owned(), beside(path, "-wal"), beside(path, "-shm")] {
+        match OpenOptions::new().write(true).open(&file) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(directory(format!("its database can't be written to: {error}"))),
+        }
+    }
+    Ok(())
+}
+
+/// SQLite's own files (sqlite.org/wal.html): the log, and the memory that its readers share.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }
 
 /// A connection that cannot write.
@@ -99,8 +111,7 @@ fn refuse_what_is_not_ours(path: &Path) -> Result<(), OpenError> {
         Ok(_) => {}
     }
     // with a log beside it, the file alone may be out of date; without one, looking at it need not create one
-    let log = path.with_file_name(format!("{}-wal", path.file_name().unwrap_or_default().to_string_lossy()));
-    let parameters = if log.exists() { "?mode=ro" } else { "?mode=ro&immutable=1" };
+    let parameters = if beside(path, "-wal").exists() { "?mode=ro" } else { "?mode=ro&immutable=1" };
     let look = || -> Result<(BTreeSet<String>, Vec<String>), String> {
         let mut connection = connect(path, parameters)?;
         let tables = diesel::sql_query("SELECT name FROM sqlite_master WHERE type = 'table'")
