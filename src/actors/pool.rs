@@ -1,7 +1,7 @@
 //! The Pool of the local builder: runs what the Scheduler orders, one connection per slot, and tells the ends.
 //!
 //! A connection is used again only when its last build came to an end in step with the protocol; cancelling drops it, and with it
-//! the daemon and its builder. When the Scheduler is gone the Pool ends, since its builds are nobody's then.
+//! the daemon and its builder. When the Scheduler crashes, its builds are nobody's: the Pool drops them and joins the next one.
 
 mod local;
 mod slot;
@@ -11,13 +11,14 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, ContextFutureSpawner, Handler, WrapFuture};
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, ContextFutureSpawner, Handler, WrapFuture};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::AbortOnDropHandle;
 
 pub use local::local_offer;
 use slot::Idle;
 
+use super::post::Post;
 use super::scheduler::{Builder, Deps, Join, Order, Scheduler};
 use crate::domain::DrvPath;
 
@@ -28,7 +29,7 @@ const IDLE: Duration = Duration::from_secs(30);
 pub struct Pool {
     deps: Deps,
     builder: Builder,
-    scheduler: Addr<Scheduler>,
+    scheduler: Post<Scheduler>,
     builds: HashMap<DrvPath, Build>,
     idle: Rc<RefCell<Idle>>,
     alive: DropGuard,
@@ -38,13 +39,38 @@ pub struct Pool {
 struct Build {
     cancel: CancellationToken,
     /// Ends the build with the Pool.
-    _task: AbortOnDropHandle<()>,
+    task: AbortOnDropHandle<()>,
 }
 
 impl Pool {
-    pub fn new(deps: Deps, builder: Builder, scheduler: Addr<Scheduler>) -> Self {
+    pub fn new(deps: Deps, builder: Builder, scheduler: Post<Scheduler>) -> Self {
         let alive = CancellationToken::new().drop_guard();
         Self { deps, builder, scheduler, builds: HashMap::new(), idle: Rc::default(), alive }
+    }
+}
+
+impl Pool {
+    /// Works for whoever fills the Scheduler's post, until that one is gone; then for the next. When the post is closed, so is the Pool.
+    fn join(&mut self, ctx: &mut Context<Self>) {
+        let orders = ctx.address().recipient();
+        let join = Join { builder: self.builder.clone(), orders, alive: self.alive.token().clone() };
+        let scheduler = self.scheduler.clone();
+        let gone = async move {
+            let joined = scheduler.ask(join).await;
+            if let Ok(alive) = &joined {
+                alive.cancelled().await;
+            }
+            joined
+        };
+        gone.into_actor(self)
+            .map(|joined, act, ctx| {
+                act.builds.clear();
+                match joined {
+                    Ok(_) => act.join(ctx),
+                    Err(_) => ctx.stop(),
+                }
+            })
+            .spawn(ctx);
     }
 }
 
@@ -52,18 +78,7 @@ impl Actor for Pool {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        ctx.set_mailbox_capacity(64 + 4 * self.builder.slots);
-        let orders = ctx.address().recipient();
-        let join = Join { builder: self.builder.clone(), orders, alive: self.alive.token().clone() };
-        let joined = self.scheduler.send(join);
-        async move {
-            if let Ok(scheduler) = joined.await {
-                scheduler.cancelled().await;
-            }
-        }
-        .into_actor(self)
-        .map(|(), _, ctx| ctx.stop())
-        .spawn(ctx);
+        self.join(ctx);
         ctx.run_interval(IDLE, |act, _| act.idle.borrow_mut().close_unused());
     }
 }
@@ -75,7 +90,7 @@ impl Handler<Order> for Pool {
         match order {
             Order::Start { job, attempt } => {
                 // those that ended; there is at most one per slot more than run
-                self.builds.retain(|_, build| !build._task.is_finished());
+                self.builds.retain(|_, build| !build.task.is_finished());
                 let cancel = CancellationToken::new();
                 let drv = job.drv.clone();
                 let slot = slot::Slot {
@@ -86,7 +101,7 @@ impl Handler<Order> for Pool {
                     cancel: cancel.clone(),
                 };
                 let task = AbortOnDropHandle::new(actix::spawn(slot.run(job, attempt)));
-                self.builds.insert(drv, Build { cancel, _task: task });
+                self.builds.insert(drv, Build { cancel, task: task });
             }
             Order::Cancel(drv) => {
                 if let Some(build) = self.builds.get(&drv) {

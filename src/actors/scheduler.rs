@@ -1,7 +1,8 @@
 //! The Scheduler owns the one build graph of all reviews: it gathers facts about what is wanted, admits it to the graph, and keeps
 //! every fitting slot busy. Between the end of one build and the start of the next there is no database, no file and no timer.
 //!
-//! It starts empty; after a crash the Pools join again and the Reviewers ask again.
+//! It starts empty; after a crash the Pools join again and the Reviewers ask again. Its mailbox needs room for two messages of each slot
+//! and one of each review.
 
 mod builders;
 mod facts;
@@ -263,12 +264,6 @@ fn infrastructure(reason: &str) -> Ending {
 
 impl Actor for Scheduler {
     type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Context<Self>) {
-        // every slot of every builder may report at once
-        let slots: usize = self.deps.builders.iter().map(|builder| builder.slots).sum();
-        ctx.set_mailbox_capacity(256 + 2 * slots);
-    }
 }
 
 impl Handler<Want> for Scheduler {

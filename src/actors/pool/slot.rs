@@ -4,10 +4,10 @@ use std::cell::RefCell;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 
-use actix::Addr;
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
+use crate::actors::post::Post;
 use crate::actors::scheduler::{Deps, End, Ended, Scheduler};
 use crate::build::Job;
 use crate::domain::{DrvPath, Outcome, StorePath};
@@ -44,7 +44,7 @@ impl Idle {
 pub(super) struct Slot {
     pub deps: Deps,
     pub builder: String,
-    pub scheduler: Addr<Scheduler>,
+    pub scheduler: Post<Scheduler>,
     pub idle: Rc<RefCell<Idle>>,
     pub cancel: CancellationToken,
 }
@@ -60,7 +60,7 @@ impl Slot {
             () = self.cancel.cancelled() => End::Built { outcome: Outcome::Cancelled, message: "nobody waits for it any more".into() },
         };
         log.end(&end);
-        self.scheduler.do_send(Ended { builder: self.builder, drv: job.drv, attempt, end });
+        self.scheduler.tell(Ended { builder: self.builder, drv: job.drv, attempt, end });
     }
 
     async fn build(&self, job: &Job, log: &mut Captured) -> End {

@@ -21,8 +21,8 @@ pub struct Builder {
     pub slots: usize,
 }
 
-/// A Pool is ready to build for its builder. The answer ends with the Scheduler, and the Pool ends with it: what it runs is nobody's.
-#[derive(Message)]
+/// A Pool is ready to build for its builder. The answer ends with the Scheduler; what the Pool runs is nobody's then.
+#[derive(Clone, Message)]
 #[rtype(result = "CancellationToken")]
 pub struct Join {
     pub builder: Builder,

@@ -1,0 +1,276 @@
+//! A house with a store, a database and logs of its own in a temporary directory, and a reviewer that is played by the test.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use actix::{Actor, Addr, Context, Handler, Message, Recipient};
+use tokio::sync::{broadcast, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::super::{Accepted, Builder, Deps, Patience, Retry, ScheduleError, Scheduler, Settled, Target, Want};
+use crate::actors::events::{Event, Events};
+use crate::actors::pool::{Pool, local_offer};
+use crate::actors::post::{self, Post, supervise};
+use crate::config::StateDir;
+use crate::db::{DEFAULT_REMEMBER, Db};
+use crate::domain::{DrvPath, Outcome, ReviewId, Side};
+use crate::store::logs::Logs;
+use crate::store::{ClientSettings, Nix, Store, Transport};
+
+/// A builder's script that hangs without using the processor. Only the shell itself is needed.
+pub const STOPS_ITSELF: &str = "kill -STOP $$";
+
+pub struct Plan {
+    dir: tempfile::TempDir,
+    patience: Patience,
+    unreachable: bool,
+}
+
+pub struct House {
+    pub deps: Deps,
+    pub scheduler: Post<Scheduler>,
+    pub pool: Post<Pool>,
+    reviewer: Addr<Reviewer>,
+    settled: RefCell<mpsc::UnboundedReceiver<Settled>>,
+    events: RefCell<broadcast::Receiver<Event>>,
+    begun: RefCell<Vec<DrvPath>>,
+    nix: Nix,
+    unreachable: bool,
+    dir: tempfile::TempDir,
+}
+
+/// Passes on what it is told.
+struct Reviewer(mpsc::UnboundedSender<Settled>);
+
+impl Actor for Reviewer {
+    type Context = Context<Self>;
+}
+
+impl Handler<Settled> for Reviewer {
+    type Result = ();
+    fn handle(&mut self, settled: Settled, _: &mut Context<Self>) {
+        self.0.send(settled).unwrap();
+    }
+}
+
+/// Makes an actor panic.
+#[derive(Clone, Message)]
+#[rtype(result = "()")]
+pub struct Crash;
+
+impl Handler<Crash> for Pool {
+    type Result = ();
+    fn handle(&mut self, _: Crash, _: &mut Context<Self>) {
+        panic!("a bug, as the test wants it");
+    }
+}
+
+impl Handler<Crash> for Scheduler {
+    type Result = ();
+    fn handle(&mut self, _: Crash, _: &mut Context<Self>) {
+        panic!("a bug, as the test wants it");
+    }
+}
+
+fn uri(root: &Path) -> String {
+    let root = root.display();
+    format!("local?store={root}/store&state={root}/state&log={root}/log")
+}
+
+impl House {
+    #[expect(clippy::new_ret_no_self, reason = "a plan is opened when all is said")]
+    pub fn new() -> Plan {
+        Plan { dir: tempfile::tempdir().unwrap(), patience: Patience::Endless, unreachable: false }
+    }
+
+    /// The same directory in another process: a new database handle, Scheduler and Pool.
+    pub async fn reopen(self) -> House {
+        let House { dir, deps, unreachable, .. } = self;
+        let patience = deps.patience;
+        deps.db.close().await;
+        Plan { dir, patience, unreachable }.open()
+    }
+
+    pub fn instantiate(&self, expression: &str) -> Vec<DrvPath> {
+        let prelude = r#"sh = name: script: mk name script { }; mk = name: script: more: derivation ({ inherit name; system = builtins.currentSystem; builder = "/bin/sh"; args = [ "-c" script ]; } // more);"#;
+        let file = self.dir.path().join("expression.nix");
+        std::fs::write(&file, format!("let {prelude} in {expression}")).unwrap();
+        let output = self.command("nix-instantiate").arg(&file).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let drvs = String::from_utf8(output.stdout).unwrap();
+        drvs.lines().map(|line| line.split('!').next().unwrap().parse().unwrap()).collect()
+    }
+
+    pub fn instantiate_one(&self, expression: &str) -> DrvPath {
+        self.instantiate(expression).remove(0)
+    }
+
+    pub fn nix_store(&self, arguments: &[&str]) {
+        let output = self.command("nix-store").args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(self.nix.program(program));
+        command.args(["--store", &uri(&self.dir.path().canonicalize().unwrap())]);
+        command.args(["--option", "sandbox", "false", "--option", "build-users-group", "", "--option", "substituters", ""]);
+        command
+    }
+
+    pub fn recipient(&self) -> Recipient<Settled> {
+        self.reviewer.clone().recipient()
+    }
+
+    pub async fn want(&self, review: &str, side: Side, drvs: &[&DrvPath], retry: Retry) -> Result<Accepted, ScheduleError> {
+        let targets = drvs.iter().map(|drv| Target::new((*drv).clone())).collect();
+        let want = Want { review: ReviewId::new(review), side, targets, retry, report_to: self.recipient() };
+        self.scheduler.ask(want).await.unwrap()
+    }
+
+    pub async fn next_settled(&self) -> Settled {
+        let mut settled = self.settled.borrow_mut();
+        tokio::time::timeout(Duration::from_secs(120), settled.recv()).await.expect("an answer in time").unwrap()
+    }
+
+    pub async fn settled(&self, count: usize) -> HashMap<DrvPath, Settled> {
+        let mut all = HashMap::new();
+        for _ in 0..count {
+            let settled = self.next_settled().await;
+            let before = all.insert(settled.drv.clone(), settled);
+            assert!(before.is_none(), "{before:?} was told twice");
+        }
+        assert!(self.settled.borrow_mut().try_recv().is_err(), "told more than was asked");
+        all
+    }
+
+    /// Every attempt so far, in order.
+    pub fn attempts_begun(&self) -> Vec<DrvPath> {
+        let mut events = self.events.borrow_mut();
+        while let Ok(event) = events.try_recv() {
+            if let Event::BuildStarted { drv, .. } = event {
+                self.begun.borrow_mut().push(drv);
+            }
+        }
+        self.begun.borrow().clone()
+    }
+
+    /// Waits for the end of an attempt.
+    pub async fn ended(&self, drv: &DrvPath) -> Outcome {
+        loop {
+            match self.events.borrow_mut().recv().await.unwrap() {
+                Event::BuildStarted { drv, .. } => self.begun.borrow_mut().push(drv),
+                Event::BuildEnded { drv: ended, outcome, .. } if ended == *drv => return outcome,
+                _ => {}
+            }
+        }
+    }
+
+    pub fn fifo(&self, name: &str) -> PathBuf {
+        let path = self.dir.path().canonicalize().unwrap().join(name);
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::from_bits_truncate(0o666)).unwrap();
+        path
+    }
+}
+
+/// Supervised as in the real house.
+fn hire<A: Actor<Context = Context<A>>>(name: &'static str, hire: impl Fn() -> A + 'static) -> Post<A> {
+    supervise(name, 64, CancellationToken::new(), post::Patience::Endless, hire, || {})
+}
+
+impl Plan {
+    pub fn patience(mut self, patience: Patience) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Questions are answered, but no build can begin.
+    pub fn unreachable_builds(mut self) -> Self {
+        self.unreachable = true;
+        self
+    }
+
+    pub fn open(self) -> House {
+        let root = self.dir.path().canonicalize().unwrap();
+        let options = [("build-users-group", ""), ("sandbox", "false"), ("substituters", "")];
+        let options: BTreeMap<String, String> =
+            options.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let mut nix = Nix::discover(&options).expect("these tests need a real Nix on PATH");
+        nix.transport = Transport::Stdio { program: nix.program("nix-daemon"), store: uri(&root), options };
+        let state = StateDir::new(root.join("snowgate"));
+        let db = Db::open(&state).unwrap();
+        let builder = Builder { name: "local".into(), offer: local_offer(&BTreeMap::new()), slots: 2 };
+        let deps = Deps {
+            store: Store::new(&nix, ClientSettings::default()),
+            logs: Logs::open(state.logs()).unwrap(),
+            db,
+            events: Events::default(),
+            builders: vec![builder],
+            remember: DEFAULT_REMEMBER,
+            patience: self.patience,
+        };
+        let (told, settled) = mpsc::unbounded_channel();
+        let events = RefCell::new(deps.events.subscribe());
+        let for_scheduler = deps.clone();
+        let scheduler = hire("scheduler", move || Scheduler::new(for_scheduler.clone()));
+        let (mut for_pool, its_scheduler) = (deps.clone(), scheduler.clone());
+        if self.unreachable {
+            let nowhere = Transport::Socket(PathBuf::from("/nonexistent/socket"));
+            let nix = Nix { bin_dir: PathBuf::new(), version: String::new(), transport: nowhere };
+            for_pool.store = Store::new(&nix, ClientSettings::default());
+        }
+        let pool = hire("pool", move || Pool::new(for_pool.clone(), for_pool.builders[0].clone(), its_scheduler.clone()));
+        House {
+            scheduler,
+            pool,
+            reviewer: Reviewer(told).start(),
+            settled: RefCell::new(settled),
+            events,
+            begun: RefCell::default(),
+            nix,
+            unreachable: self.unreachable,
+            dir: self.dir,
+            deps,
+        }
+    }
+}
+
+/// Opens a pipe for a builder that reads it, and lets it go on.
+pub async fn write_line(fifo: PathBuf) {
+    tokio::task::spawn_blocking(move || std::fs::write(fifo, "go\n")).await.unwrap().unwrap();
+}
+
+/// A process that wrote its number into a pipe.
+pub struct Process(std::os::fd::OwnedFd);
+
+impl Process {
+    pub async fn named_by(fifo: PathBuf) -> Self {
+        let text = tokio::task::spawn_blocking(move || std::fs::read_to_string(fifo)).await.unwrap().unwrap();
+        let pid: i32 = text.trim().parse().unwrap();
+        // SAFETY: the system call takes two integers and returns a new descriptor, or -1.
+        #[allow(unsafe_code)]
+        let fd = unsafe {
+            let fd = libc::syscall(libc::SYS_pidfd_open, pid, 0);
+            assert!(fd >= 0, "the process {pid} is gone");
+            <std::os::fd::OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(fd as i32)
+        };
+        Self(fd)
+    }
+
+    fn poll(&self, timeout: nix::poll::PollTimeout) -> bool {
+        use std::os::fd::AsFd;
+        let mut fds = [nix::poll::PollFd::new(self.0.as_fd(), nix::poll::PollFlags::POLLIN)];
+        nix::poll::poll(&mut fds, timeout).unwrap() > 0
+    }
+
+    pub fn runs(&self) -> bool {
+        !self.poll(nix::poll::PollTimeout::ZERO)
+    }
+
+    pub async fn ended(self) {
+        let ended = tokio::task::spawn_blocking(move || self.poll(nix::poll::PollTimeout::from(30_000u16))).await.unwrap();
+        assert!(ended, "the process still runs");
+    }
+}
