@@ -12,6 +12,8 @@ mod daemon;
 pub mod derivation;
 mod discover;
 mod error;
+#[cfg(test)]
+mod hostile;
 pub mod logs;
 mod messages;
 mod query;
