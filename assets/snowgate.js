@@ -24,6 +24,9 @@ async function refresh() {
     const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" });
     if (!answer.ok) return;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    // another review took this one's place, or the first one began: that is another page
+    if (fresh.body.dataset.subject !== subject) { location.reload(); return; }
+    if (!fresh.getElementById("progress")) document.getElementById("progress")?.remove();
     for (const part of document.querySelectorAll("[data-live][id]")) {
       const next = fresh.getElementById(part.id);
       if (!next || keepsFocus(part) || part.innerHTML === next.innerHTML) continue;
@@ -150,14 +153,21 @@ function ansiInto(parent, text) {
   put(rest.slice(at).replace(/[\x00-\x08\x0b-\x1f\x7f]/g, ""));
 }
 
+function toItsEnd(root) {
+  for (const tail of root.querySelectorAll(".log.tail")) tail.scrollTop = tail.scrollHeight;
+}
+toItsEnd(document);
+document.addEventListener("toggle", (event) => toItsEnd(event.target), true);
+
 const log = document.getElementById("log");
-if (log && log.dataset.follow && window.EventSource) {
+const logBox = log && log.querySelector(".log");
+// what ended a build is at the end of its log; an address with a line asks for that line
+if (logBox && !/^#L\d+$/.test(location.hash)) logBox.scrollTop = logBox.scrollHeight;
+
+if (logBox && log.dataset.follow && window.EventSource) {
   const list = log.querySelector("ol");
-  let number = parseInt(log.dataset.lines, 10);
   const follow = document.getElementById("follow");
-  let atEnd = false;
-  const scroller = document.scrollingElement;
-  addEventListener("scroll", () => { atEnd = scroller.scrollTop + innerHeight >= scroller.scrollHeight - 40; }, { passive: true });
+  let number = parseInt(log.dataset.lines, 10);
   const source = new EventSource(log.dataset.follow);
   source.onmessage = (message) => {
     const lines = message.data.split("\n");
@@ -177,13 +187,22 @@ if (log && log.dataset.follow && window.EventSource) {
     }
     list.append(piece);
     log.dataset.lines = number;
-    if (atEnd || (follow && follow.checked)) scroller.scrollTop = scroller.scrollHeight;
+    document.getElementById("log-count").textContent = number + (number === 1 ? " line" : " lines");
+    if (follow && follow.checked) logBox.scrollTop = logBox.scrollHeight;
   };
+  // who scrolls up wants to read: the end is followed again once it is in sight
+  logBox.addEventListener("scroll", () => {
+    if (follow) follow.checked = logBox.scrollTop + logBox.clientHeight >= logBox.scrollHeight - 30;
+  }, { passive: true });
   source.addEventListener("end", () => {
     source.close();
-    const end = document.getElementById("log-end");
-    if (end) end.textContent = "The log ends here.";
+    document.getElementById("log-end").textContent = "The log ends here.";
+    document.getElementById("log-grows")?.remove();
     refreshSoon();
+  });
+  source.addEventListener("broken", () => {
+    source.close();
+    document.getElementById("log-end").textContent = "The log could not be followed any further; load the page again.";
   });
   addEventListener("pagehide", () => source.close());
 }

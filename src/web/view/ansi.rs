@@ -212,11 +212,13 @@ mod tests {
             let stripped = html.replace("</span>", "");
             let mut rest = stripped.as_str();
             while let Some(at) = rest.find("<span class=\"") {
-                prop_assert!(!rest[..at].contains(['<', '>', '"']));
+                let clean = !rest[..at].contains(['<', '>', '"']);
+                prop_assert!(clean, "{}", rest);
                 let end = rest[at..].find("\">").unwrap();
                 rest = &rest[at + end + 2..];
             }
-            prop_assert!(!rest.contains(['<', '>', '"', '\u{1b}']), "markup in the text");
+            let clean = !rest.contains(['<', '>', '"', '\u{1b}']);
+            prop_assert!(clean, "{}", rest);
         }
     }
 }

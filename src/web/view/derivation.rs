@@ -127,8 +127,8 @@ fn log(view: &DerivationPage<'_>) -> Markup {
             section.panel aria-labelledby="log-title" {
                 div.panel-head {
                     h2 #log-title { "Log" }
-                    @if log.live { (chip(Tone::Info, Icon::Running, "grows")) }
-                    span.muted { (count(log.total as u64, "line", "lines")) }
+                    @if log.live { span #log-grows { (chip(Tone::Info, Icon::Running, "grows")) } }
+                    span.muted #log-count { (count(log.total as u64, "line", "lines")) }
                     span.end.chips {
                         @if log.live { label.needs-script { input #follow type="checkbox" checked; " follow its end" } }
                         a href=(raw) { "raw" }
@@ -173,7 +173,7 @@ fn parts_of(drv: &DrvPath, log: &LogView<'_>) -> Markup {
 fn numbered(log: &LogView<'_>) -> Markup {
     let mut style = ansi::Style::default();
     html! {
-        div.log tabindex="0" role="region" aria-labelledby="log-title" {
+        div.log.whole tabindex="0" role="region" aria-labelledby="log-title" {
             ol {
                 @for (number, line) in (log.first..).zip(&log.lines) {
                     li #{ "L" (number) } { a href={ "#L" (number) } { (number) } span { (ansi::line(line, &mut style)) } }

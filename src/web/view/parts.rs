@@ -282,7 +282,7 @@ mod tests {
         assert_eq!(bytes_delta(-2048), "−2.0 KiB");
         assert_eq!(bytes_delta(0), "±0");
         assert_eq!(seconds(0.25), "0.2 s");
-        assert_eq!(seconds(59.9), "60 s");
+        assert_eq!(seconds(59.9), "1 min 00 s");
         assert_eq!(seconds(61.0), "1 min 01 s");
         assert_eq!(seconds(7384.0), "2 h 03 min");
         assert_eq!(seconds(f64::NAN), "?");

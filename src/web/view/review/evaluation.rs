@@ -7,7 +7,7 @@ use crate::domain::Side;
 use crate::review::report::{EvalErrorStatus, Report};
 use crate::web::view::ansi;
 use crate::web::view::pager::Pager;
-use crate::web::view::parts::{bytes, eval_status_chip, seconds, thousands};
+use crate::web::view::parts::{bytes, count, eval_status_chip, seconds, thousands};
 
 const PER_PAGE: usize = 50;
 
@@ -45,7 +45,8 @@ pub fn errors(report: &Report, query: &ReviewQuery) -> Markup {
                                     tr {
                                         td { (eval_status_chip(row.status)) }
                                         td { span.mono { @if row.attr.is_root() { "the whole jobset" } @else { (row.attr) } } span.sub { (row.jobset) " · " (row.system) } }
-                                        td { div.log { pre { (ansi::lines(&row.message)) } } }
+                                        td { div.log { pre { (ansi::lines(&row.message)) } }
+                                            @if row.hides > 0 { span.sub { "Hides " (count(row.hides, "attribute", "attributes")) " that the base has below it." } } }
                                     }
                                 }
                             }

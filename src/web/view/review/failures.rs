@@ -16,6 +16,8 @@ const STILL_PER_PAGE: usize = 25;
 const ATTRS_PER_FAILURE: usize = 12;
 /// Lines of a log under its failure. The report's tail may have more; the log's page has them all.
 const TAIL_LINES: usize = 20;
+/// So many logs are open; the others open on a click, or the table would be far away.
+const OPEN_TAILS: usize = 4;
 
 /// A cause is new when it blocks an attribute that the base builds or does not have.
 pub fn failures(report: &Report, query: &ReviewQuery) -> Markup {
@@ -36,7 +38,7 @@ pub fn failures(report: &Report, query: &ReviewQuery) -> Markup {
                     h2 #newly-title { "What newly fails, and why" }
                     span.muted { (count(new.len() as u64, "root cause", "root causes")) }
                 }
-                div { @for failure in new_pager.slice(&new) { (one(failure, Some(&newly), query)) } }
+                div { @for (i, failure) in new_pager.slice(&new).iter().enumerate() { (one(failure, Some(&newly), if i < OPEN_TAILS { Tail::Open } else { Tail::Closed }, query)) } }
                 (new_pager.bar("root causes", |page| query.href("failures", |query| query.failures_page = page)))
             }
         }
@@ -46,15 +48,21 @@ pub fn failures(report: &Report, query: &ReviewQuery) -> Markup {
                     h2 #still-title { "What still fails, as on the base" }
                     span.muted { (count(still.len() as u64, "root cause", "root causes")) }
                 }
-                div { @for failure in still_pager.slice(&still) { (one(failure, None, query)) } }
+                div { @for failure in still_pager.slice(&still) { (one(failure, None, Tail::Closed, query)) } }
                 (still_pager.bar("root causes", |page| query.href("failures", |query| query.still_page = page)))
             }
         }
     }
 }
 
-/// `newly`: the attributes that newly fail; those are named first, and the log is open.
-fn one(failure: &Failure, newly: Option<&HashSet<&AttrPath>>, query: &ReviewQuery) -> Markup {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tail {
+    Open,
+    Closed,
+}
+
+/// `newly`: the attributes that newly fail; those are named first.
+fn one(failure: &Failure, newly: Option<&HashSet<&AttrPath>>, open: Tail, query: &ReviewQuery) -> Markup {
     let mut attrs = failure.attrs.iter().collect::<Vec<_>>();
     if let Some(newly) = newly {
         attrs.sort_by_key(|attr| !newly.contains(attr));
@@ -62,33 +70,39 @@ fn one(failure: &Failure, newly: Option<&HashSet<&AttrPath>>, query: &ReviewQuer
     let base_name = failure.drv.base_name();
     let base = ReviewQuery { review: query.review.clone(), ..ReviewQuery::default() };
     let all = base.href("packages", |query| query.cause = Some(base_name.to_owned()));
-    let log = format!("/drv/{base_name}");
+    let page = format!("/drv/{base_name}");
+    let tail = failure.log_tail.as_deref().filter(|tail| !tail.trim().is_empty());
     html! {
         article.failure #{ "f-" (failure.drv.path().hash()) } data-row {
             div.failure-head {
                 h3 { (drv_link(&failure.drv)) }
                 (outcome_chip(failure.outcome))
                 span.muted { "blocks " a href=(all) { (count(attrs.len() as u64, "attribute", "attributes")) } }
-                span.end { a data-go href={ (log) "#log" } { "whole log" } " · " a href={ "/api/logs/" (query_value(base_name)) } { "raw" } }
+                span.end {
+                    @match tail {
+                        Some(_) => { a data-go href={ (page) "#log" } { "whole log" } " · " a href={ "/api/logs/" (query_value(base_name)) } { "raw" } }
+                        None => a data-go href=(page) { "derivation" },
+                    }
+                }
             }
             (attr_list(&attrs, ATTRS_PER_FAILURE, query, &all))
-            @if let Some(tail) = failure.log_tail.as_deref().filter(|tail| !tail.trim().is_empty()) {
-                @if newly.is_some() { (self::tail(tail, failure)) }
-                @else { details #{ "t-" (failure.drv.path().hash()) } { summary { "The end of its log" } (self::tail(tail, failure)) } }
-            } @else {
-                p.muted.small { "No log was kept." }
+            @match (tail, open) {
+                (Some(tail), Tail::Open) => (self::tail(tail, failure)),
+                (Some(tail), Tail::Closed) => {
+                    details #{ "t-" (failure.drv.path().hash()) } { summary { "The end of its log" } (self::tail(tail, failure)) }
+                }
+                (None, _) => p.muted.small { "No log was kept." },
             }
         }
     }
 }
 
 fn tail(text: &str, failure: &Failure) -> Markup {
-    let lines = text.lines().count();
-    let shown =
-        text.trim_end().lines().skip(text.trim_end().lines().count().saturating_sub(TAIL_LINES)).collect::<Vec<_>>().join("\n");
+    let lines = text.trim_end().lines().collect::<Vec<_>>();
+    let shown = lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n");
     let label = format!("End of the log of {}", failure.drv.name());
     html! {
         div.log.tail tabindex="0" role="region" aria-label=(label) { pre { (ansi::lines(&shown)) } }
-        @if lines > TAIL_LINES { p.muted.small { "The last " (TAIL_LINES) " lines." } }
+        @if lines.len() > TAIL_LINES { p.muted.small { "The last " (TAIL_LINES) " lines." } }
     }
 }

@@ -141,8 +141,8 @@ fn counts(report: &Report, query: &ReviewQuery) -> Markup {
                 }
             }
             @for (n, status, words, tone, sign) in [
-                (counts.eval_errors_new, EvalErrorStatus::New, "new evaluation errors", Tone::Bad, Icon::Warning),
-                (counts.eval_errors_fixed, EvalErrorStatus::Fixed, "evaluation errors fixed", Tone::Good, Icon::Check),
+                (counts.eval_errors_new, EvalErrorStatus::New, if counts.eval_errors_new == 1 { "new evaluation error" } else { "new evaluation errors" }, Tone::Bad, Icon::Warning),
+                (counts.eval_errors_fixed, EvalErrorStatus::Fixed, if counts.eval_errors_fixed == 1 { "evaluation error fixed" } else { "evaluation errors fixed" }, Tone::Good, Icon::Check),
             ] {
                 @if n > 0 {
                     a class=(tone.class()) href=(query.href("errors", |query| (query.errors, query.errors_page) = (Some(status), 1))) {
