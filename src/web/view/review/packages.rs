@@ -9,7 +9,7 @@ use super::drv_link;
 use super::glance::{came_and_went, delta};
 use super::query::{ReviewQuery, Sort};
 use crate::domain::System;
-use crate::review::report::{Change, ChangeSide, Report};
+use crate::review::report::{Change, ChangeSide, Report, State};
 use crate::web::view::icons::icon;
 use crate::web::view::pager::Pager;
 use crate::web::view::parts::{CATEGORIES, bytes_delta, category_chip, category_look, count, outcome_chip, thousands};
@@ -39,7 +39,7 @@ pub fn packages(report: &Report, query: &ReviewQuery) -> Markup {
                 }
             }
             @if report.changes.is_empty() {
-                p.empty { "No package changed." }
+                p.empty { @if report.state == State::Evaluating { "Nothing is compared yet." } @else { "No package changed." } }
             } @else {
                 (filters(query, &systems, &matching))
                 @if rows.is_empty() { p.empty { "No change matches. " a href=(ReviewQuery { review: query.review.clone(), ..ReviewQuery::default() }.href("packages", |_| {})) { "Show all" } } }

@@ -150,9 +150,11 @@ fn counts(report: &Report, query: &ReviewQuery) -> Markup {
                     }
                 }
             }
-            span.muted.small {
-                (thousands(counts.rebuilds)) " to rebuild · " (thousands(counts.added)) " added · " (thousands(counts.changed)) " changed · "
-                (thousands(counts.removed)) " removed · " (thousands(counts.unchanged)) " unchanged"
+            @if report.state != State::Evaluating {
+                span.muted.small {
+                    (thousands(counts.rebuilds)) " to rebuild · " (thousands(counts.added)) " added · " (thousands(counts.changed)) " changed · "
+                    (thousands(counts.removed)) " removed · " (thousands(counts.unchanged)) " unchanged"
+                }
             }
         }
     }
