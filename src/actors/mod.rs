@@ -6,4 +6,5 @@ pub mod events;
 pub mod house;
 pub mod pool;
 pub mod post;
+pub mod reviewer;
 pub mod scheduler;

@@ -1,7 +1,6 @@
 //! Posts: each actor's place in the house, which outlives the actor. Who holds a [`Post`] keeps talking to whoever fills it.
 //!
-//! [`supervise`] fills a post and fills it again when the actor panics, after a pause that grows while it keeps crashing. An actor
-//! that stops by itself has done its work and is not replaced. The actor rebuilds what it knows from the database; an answer that a
+//! [`supervise`] fills a post and fills it again when the actor panics, after a pause that grows while it keeps crashing. The actor rebuilds what it knows from the database; an answer that a
 //! crash swallowed is asked for again ([`Post::ask`]).
 
 use std::sync::Arc;
@@ -63,68 +62,73 @@ impl Drop for Sentinel {
     }
 }
 
-/// How often an actor may crash before it is given up.
+/// When a post is filled again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Patience {
-    Endless,
-    Crashes(u64),
+pub enum Tenure {
+    /// After every end.
+    Permanent,
+    /// After a crash, up to so many; an actor that stops by itself has done its work.
+    Task { crashes: u64 },
 }
 
-/// Fills a post with what `hire` makes, again after each crash, until `closing` or the actor's own end. Runs on the current arbiter.
-/// `given_up` is called when patience ends.
-pub fn supervise<A>(
+/// Fills a post with whom `hire` finds, again as `tenure` says, until `closing` or until `hire` finds nobody. Runs on the current
+/// arbiter. `given_up` is called when the last crash that `tenure` allows has happened.
+pub fn supervise<A, H>(
     name: &'static str,
     mailbox: usize,
     closing: CancellationToken,
-    patience: Patience,
-    hire: impl Fn() -> A + 'static,
+    tenure: Tenure,
+    hire: impl Fn() -> H + 'static,
     given_up: impl FnOnce() + 'static,
 ) -> Post<A>
 where
     A: Actor<Context = Context<A>>,
+    H: Future<Output = Option<A>> + 'static,
 {
-    let (first, mut ended) = start(mailbox, closing.clone(), &hire);
-    let (fill, filled) = watch::channel(Filled::By(first));
+    let (fill, filled) = watch::channel(Filled::Restarting);
     let restarts = Arc::new(AtomicU64::new(0));
     let post = Post { name, filled, restarts: restarts.clone() };
     actix::spawn(async move {
         let mut pause = FIRST_PAUSE;
-        let mut began = Instant::now();
         loop {
+            let hired = tokio::select! {
+                hired = hire() => hired,
+                () = closing.cancelled() => None,
+            };
+            let Some(actor) = hired else { break };
+            let began = Instant::now();
+            let (address, ended) = start(mailbox, closing.clone(), actor);
+            fill.send_replace(Filled::By(address));
             let end = ended.await.unwrap_or(End::Stopped);
-            if end == End::Stopped || closing.is_cancelled() {
+            let done = end == End::Stopped && tenure != Tenure::Permanent;
+            if done || closing.is_cancelled() {
                 break;
             }
             let crashes = restarts.fetch_add(1, Ordering::Relaxed) + 1;
-            if patience == Patience::Crashes(crashes) {
+            if tenure == (Tenure::Task { crashes }) {
                 tracing::error!(actor = name, "crashed {crashes} times; given up");
                 given_up();
                 break;
             }
-            pause = if began.elapsed() > CALM { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
-            tracing::error!(actor = name, ?pause, "crashed; it is started again from the database");
             fill.send_replace(Filled::Restarting);
+            pause = if began.elapsed() > CALM { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+            tracing::error!(actor = name, ?end, ?pause, "ended; it is started again");
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = closing.cancelled() => break,
             }
-            began = Instant::now();
-            let (address, next) = start(mailbox, closing.clone(), &hire);
-            ended = next;
-            fill.send_replace(Filled::By(address));
         }
         fill.send_replace(Filled::Ended);
     });
     post
 }
 
-fn start<A>(mailbox: usize, closing: CancellationToken, hire: &impl Fn() -> A) -> (Addr<A>, oneshot::Receiver<End>)
+fn start<A>(mailbox: usize, closing: CancellationToken, actor: A) -> (Addr<A>, oneshot::Receiver<End>)
 where
     A: Actor<Context = Context<A>>,
 {
     let (tell, ended) = oneshot::channel();
     let sentinel = Sentinel(Some(tell));
-    let actor = hire();
     let address = A::create(move |context| {
         context.set_mailbox_capacity(mailbox);
         let closed = fut::wrap_future::<_, A>(async move {
@@ -171,6 +175,11 @@ impl<A: Actor> Post<A> {
         if let Filled::By(address) = &*self.filled.borrow() {
             address.do_send(message);
         }
+    }
+
+    /// Who fills the post, as soon as somebody does; `None` when it is closed for good.
+    pub async fn address(&self) -> Option<Addr<A>> {
+        self.whoever(&mut self.filled.clone()).await
     }
 
     async fn whoever(&self, filled: &mut watch::Receiver<Filled<A>>) -> Option<Addr<A>> {
@@ -265,14 +274,14 @@ mod tests {
         }
     }
 
-    fn counter(closing: &CancellationToken, patience: Patience) -> Post<Counter> {
-        supervise("counter", 16, closing.clone(), patience, || Counter(0), || {})
+    fn counter(closing: &CancellationToken, tenure: Tenure) -> Post<Counter> {
+        supervise("counter", 16, closing.clone(), tenure, || async { Some(Counter(0)) }, || {})
     }
 
     #[actix::test]
     async fn a_crash_restarts_that_actor_alone() {
         let closing = CancellationToken::new();
-        let (one, other) = (counter(&closing, Patience::Endless), counter(&closing, Patience::Endless));
+        let (one, other) = (counter(&closing, Tenure::Permanent), counter(&closing, Tenure::Permanent));
         assert_eq!(one.ask(Count).await, Ok(1));
         assert_eq!(other.ask(Count).await, Ok(1));
         let replaced = one.replaced();
@@ -286,7 +295,7 @@ mod tests {
     #[actix::test]
     async fn a_question_that_crashes_everybody_is_given_up() {
         let closing = CancellationToken::new();
-        let post = counter(&closing, Patience::Endless);
+        let post = counter(&closing, Tenure::Permanent);
         assert_eq!(post.ask(Crash).await, Err(Away("counter")));
         assert_eq!(post.ask(Count).await, Ok(1));
     }
@@ -294,7 +303,7 @@ mod tests {
     #[actix::test]
     async fn patience_ends() {
         let closing = CancellationToken::new();
-        let post = counter(&closing, Patience::Crashes(2));
+        let post = counter(&closing, Tenure::Task { crashes: 2 });
         assert_eq!(post.ask(Crash).await, Err(Away("counter")));
         assert_eq!(post.health().state, ActorState::Stopped);
     }
@@ -302,13 +311,16 @@ mod tests {
     #[actix::test]
     async fn an_actor_that_stops_is_not_replaced() {
         let closing = CancellationToken::new();
-        let post = counter(&closing, Patience::Endless);
+        let post = counter(&closing, Tenure::Task { crashes: 9 });
+        assert_eq!(post.ask(Count).await, Ok(1));
         post.tell(Stop);
         post.ended().await;
         assert_eq!(post.ask(Count).await, Err(Away("counter")));
-        let other = counter(&closing, Patience::Endless);
+        let other = counter(&closing, Tenure::Permanent);
+        assert_eq!(other.ask(Stop).await, Ok(()));
+        assert_eq!(other.ask(Count).await, Ok(1));
         closing.cancel();
         other.ended().await;
-        assert_eq!(other.health().restarts, 0);
+        assert_eq!(other.health().restarts, 1);
     }
 }

@@ -55,7 +55,10 @@ pub enum EvalFailure {
     /// No evaluating process can be started here: nothing about the change.
     #[error("{0}")]
     Start(String),
-    /// What the jobset names can't be prepared: a file that is not there, an argument that does not parse, an input that can't be fetched.
+    /// The jobset's file, or `flake.nix`, is not in the tree.
+    #[error("the jobset's file `{0}` is not in the tree; name another with --file or in snowgate.toml")]
+    NoSuchFile(String),
+    /// What the jobset names can't be prepared: a file outside the tree, an argument that does not parse, an input that can't be fetched.
     #[error("{0}")]
     Jobset(String),
 }
@@ -258,9 +261,7 @@ impl Evaluator {
             JobsetSource::File(file) => (file_in(&request.checkout, file, &tree)?, false, flake::Sources::default()),
             JobsetSource::Flake(_) => {
                 if !request.checkout.join("flake.nix").is_file() {
-                    return Err(EvalFailure::Jobset(
-                        "there is no flake.nix at the root of the tree; name a Nix file with --file".into(),
-                    ));
+                    return Err(EvalFailure::NoSuchFile("flake.nix".into()));
                 }
                 (tree.clone(), true, flake::fetch_inputs(&self.nix, &request.checkout, &request.options).await?)
             }
@@ -420,9 +421,7 @@ fn file_in(checkout: &Path, file: &str, tree: &Path) -> Result<PathBuf, EvalFail
         )));
     }
     if std::fs::symlink_metadata(checkout.join(relative)).is_err() {
-        return Err(EvalFailure::Jobset(format!(
-            "the jobset's file `{file}` is not in the tree; name another with --file or in snowgate.toml"
-        )));
+        return Err(EvalFailure::NoSuchFile(file.to_owned()));
     }
     Ok(tree.join(relative.components().filter(|part| matches!(part, std::path::Component::Normal(_))).collect::<PathBuf>()))
 }

@@ -1,0 +1,69 @@
+//! The report as far as it is known, and its publication.
+
+use std::time::{Duration, Instant};
+
+use super::{Desk, Order};
+use crate::actors::events::Event;
+use crate::db::DbError;
+use crate::review::report::{Merge, State, Timings};
+use crate::review::{Comparison, Facts, Header, Policy, report};
+
+/// A report is stored at most so often while builds go on; a large one less often.
+const PAUSE: Duration = Duration::from_secs(1);
+
+pub struct Draft {
+    pub header: Header,
+    pub comparison: Comparison,
+    pub facts: Facts,
+    published: Instant,
+    cost: Duration,
+    number: Option<u64>,
+}
+
+impl Draft {
+    pub fn new(order: &Order) -> Self {
+        Self {
+            header: Header {
+                id: order.id.clone(),
+                repository: order.repository.clone(),
+                created_at: order.created_at.to_string(),
+                base: order.base.clone(),
+                head: order.head.clone(),
+                merge: Merge::default(),
+                state: State::Evaluating,
+                error: None,
+                evaluations: Vec::new(),
+                timings: Timings::default(),
+                policy: Policy::default(),
+            },
+            comparison: Comparison::default(),
+            facts: Facts::default(),
+            published: Instant::now(),
+            cost: Duration::ZERO,
+            number: order.number,
+        }
+    }
+
+    /// Stores the report and tells whoever watches.
+    pub async fn publish(&mut self, desk: &Desk) -> Result<(), DbError> {
+        let started = Instant::now();
+        let report = report(&self.header, &self.comparison, &self.facts);
+        desk.db.save_report(&report).await?;
+        self.published = Instant::now();
+        self.cost = started.elapsed();
+        desk.events.send(Event::Review {
+            id: report.id,
+            repository: report.repository,
+            number: self.number,
+            state: report.state,
+            decision: report.verdict.decision,
+            summary: report.verdict.summary,
+        });
+        Ok(())
+    }
+
+    /// When the next publication is due: a tenth of the time at most goes into reports.
+    pub fn due(&self) -> Instant {
+        self.published + PAUSE.max(self.cost * 10)
+    }
+}
