@@ -4,7 +4,11 @@
 pub mod evaluator;
 pub mod events;
 pub mod house;
+pub mod intake;
+pub mod open;
 pub mod pool;
 pub mod post;
 pub mod reviewer;
+pub mod reviews;
 pub mod scheduler;
+pub mod staff;

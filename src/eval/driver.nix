@@ -111,7 +111,9 @@ let
     in
     outputs;
 
-  root = if flake then fromFlake else fromFile;
+  loaded = if flake then fromFlake else fromFile;
+  # a file that is one derivation is the set of that one
+  root = if isDerivation loaded then { default = loaded; } else loaded;
   get = names: builtins.foldl' (set: name: set.${name}) root names;
 
   isDerivation = value: builtins.isAttrs value && (value.type or null) == "derivation";

@@ -1,0 +1,360 @@
+//! The Intake learns that something changed, reads the truth from the forge, and begins, supersedes or cancels reviews accordingly.
+//! A hint that is lost, doubled or late costs nothing: what is read is compared with what is stored.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use actix::{Actor, AsyncContext, Context, ContextFutureSpawner, Handler, Message, ResponseActFuture, StreamHandler, WrapFuture};
+use futures_util::StreamExt;
+
+use super::evaluator::Reuse;
+use super::events::Event;
+use super::house::ActionError;
+use super::reviewer::{Order, Wishes};
+use super::reviews::Reviews;
+use super::scheduler::Retry;
+use crate::config::server::Repository as Configured;
+use crate::db::{NewReview, PullFilter, PullRow, PullState, RepositoryRow, ReviewRow};
+use crate::domain::{CommitId, RepositoryName, ReviewId};
+use crate::forge::local::LocalForge;
+use crate::forge::{BranchState, Forge, RepositoryState};
+use crate::review::report::{Revision, State};
+
+pub const MAILBOX: usize = 1024;
+
+pub struct Intake {
+    desk: Arc<Configuration>,
+    reviews: Reviews,
+    forges: BTreeMap<RepositoryName, Arc<LocalForge>>,
+}
+
+/// What an Intake works with.
+pub struct Configuration {
+    pub repositories: Vec<Configured>,
+    /// Where new git objects go.
+    pub scratch: std::path::PathBuf,
+    /// Nix settings of evaluations.
+    pub options: BTreeMap<String, String>,
+}
+
+/// A hint: this repository may have changed.
+struct Look(RepositoryName);
+
+/// Reviews the same change again.
+#[derive(Clone, Message)]
+#[rtype(result = "Result<(), ActionError>")]
+pub struct Rerun(pub ReviewId);
+
+/// Ends a review that is under way.
+#[derive(Clone, Message)]
+#[rtype(result = "Result<(), ActionError>")]
+pub struct Cancel(pub ReviewId);
+
+impl Intake {
+    pub fn new(desk: Arc<Configuration>, reviews: Reviews) -> Self {
+        Self { desk, reviews, forges: BTreeMap::new() }
+    }
+
+    fn open(&self, configured: &Configured) -> impl Future<Output = Result<LocalForge, crate::forge::ForgeError>> + use<> {
+        let Configured { name, path, base_branch } = configured.clone();
+        LocalForge::open(name, path, base_branch, self.desk.scratch.clone())
+    }
+
+    fn desk(&self) -> Visit {
+        Visit { reviews: self.reviews.clone(), configuration: self.desk.clone() }
+    }
+}
+
+impl Actor for Intake {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Context<Self>) {
+        for configured in &self.desk.repositories {
+            let name = configured.name.clone();
+            let (opening, visit, configured) = (self.open(configured), self.desk(), configured.clone());
+            let opened = async move {
+                match opening.await {
+                    Ok(forge) => {
+                        // what was under way when the house last closed goes on
+                        let forge = Arc::new(forge);
+                        visit.resume(&forge).await;
+                        Some(forge)
+                    }
+                    Err(error) => {
+                        tracing::error!("{} can't be read: {error}", configured.name);
+                        visit.unreadable(&configured, error.to_string()).await;
+                        None
+                    }
+                }
+            };
+            let opened = actix::ActorFutureExt::map(
+                opened.into_actor(self),
+                move |forge, intake: &mut Self, context: &mut Context<Self>| {
+                    let Some(forge) = forge else { return };
+                    // watch first, then read: what happens in between is not missed
+                    let watched = name.clone();
+                    let hints = forge.watch().map(move |()| Look(watched.clone()));
+                    intake.forges.insert(name.clone(), forge);
+                    context.add_stream(futures_util::stream::once(std::future::ready(Look(name.clone()))).chain(hints));
+                },
+            );
+            context.spawn(opened);
+        }
+    }
+}
+
+impl StreamHandler<Look> for Intake {
+    fn handle(&mut self, Look(name): Look, context: &mut Context<Self>) {
+        let Some(forge) = self.forges.get(&name).cloned() else { return };
+        let visit = self.desk();
+        // one reading at a time, so that two never begin two reviews of one change
+        async move { visit.look(&forge).await }.into_actor(self).wait(context);
+    }
+
+    fn finished(&mut self, _: &mut Context<Self>) {
+        // a watch that ended is no reason to stop reading the others
+    }
+}
+
+impl Handler<Rerun> for Intake {
+    type Result = ResponseActFuture<Self, Result<(), ActionError>>;
+
+    fn handle(&mut self, Rerun(id): Rerun, _: &mut Context<Self>) -> Self::Result {
+        let visit = self.desk();
+        let forges = self.forges.clone();
+        Box::pin(
+            async move {
+                let row = visit.row(&id).await?;
+                let forge = forges.get(&row.repository);
+                let forge = forge.ok_or_else(|| ActionError::NotNow(format!("{} is not watched any more", row.repository)))?;
+                if visit.reviews.is_open(&id) {
+                    return Err(ActionError::NotNow("the review is under way; cancel it first".into()));
+                }
+                let (base, head) = (revision(row.base_rev, row.base_ref), revision(row.head_rev, row.head_ref));
+                let wishes = Wishes { retry: Retry::BuildAgain, reuse: Reuse::Known, ..Wishes::default() };
+                visit.begin(forge, row.number, base, head, wishes).await?;
+                Ok(())
+            }
+            .into_actor(self),
+        )
+    }
+}
+
+impl Handler<Cancel> for Intake {
+    type Result = ResponseActFuture<Self, Result<(), ActionError>>;
+
+    fn handle(&mut self, Cancel(id): Cancel, _: &mut Context<Self>) -> Self::Result {
+        let visit = self.desk();
+        Box::pin(
+            async move {
+                visit.row(&id).await?;
+                if visit.reviews.cancel(&id) { Ok(()) } else { Err(ActionError::NotNow("the review is over".into())) }
+            }
+            .into_actor(self),
+        )
+    }
+}
+
+/// One look at one repository.
+struct Visit {
+    reviews: Reviews,
+    configuration: Arc<Configuration>,
+}
+
+impl Visit {
+    async fn row(&self, id: &ReviewId) -> Result<ReviewRow, ActionError> {
+        self.reviews.desk().db.review(id).await?.ok_or_else(|| ActionError::NoSuchReview(id.clone()))
+    }
+
+    async fn look(&self, forge: &LocalForge) {
+        let name = forge.name().clone();
+        let looked = match forge.read().await {
+            Ok(state) => self.apply(forge, state).await.map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(error) = looked {
+            tracing::warn!("{name} can't be read: {error}");
+            if let Some(configured) = self.configuration.repositories.iter().find(|configured| configured.name == name) {
+                self.unreadable(configured, error).await;
+            }
+        }
+        self.reviews.desk().events.send(Event::Repository { repository: name });
+    }
+
+    /// Makes the stored pull requests and the open reviews agree with what was read.
+    async fn apply(&self, forge: &LocalForge, state: RepositoryState) -> Result<(), crate::db::DbError> {
+        let db = &self.reviews.desk().db;
+        let name = forge.name();
+        let path = forge.repository().path().to_owned();
+        db.upsert_repository(RepositoryRow {
+            name: name.clone(),
+            path,
+            base_branch: state.base_branch.clone(),
+            url: None,
+            read_at: Some(jiff::Timestamp::now()),
+            error: None,
+        })
+        .await?;
+        let filter = PullFilter { repository: Some(name.clone()), state: None, ..PullFilter::default() };
+        let stored: BTreeMap<u64, (PullRow, Option<ReviewRow>)> =
+            db.pulls(filter).await?.into_iter().map(|(pull, review)| (pull.number, (pull, review))).collect();
+        let mut seen = BTreeSet::new();
+        for branch in &state.branches {
+            let number = db.pull_number(name, &branch.branch).await?;
+            seen.insert(number);
+            let known = stored.get(&number);
+            if branch.merged {
+                // a branch that was never open is no pull request yet
+                if let Some((pull, review)) = known.filter(|(pull, _)| pull.state == PullState::Open) {
+                    self.close(pull, review.as_ref(), PullState::Merged).await?;
+                }
+                continue;
+            }
+            self.update(forge, &state, branch, number, known.map(|(_, review)| review.as_ref()).unwrap_or_default()).await?;
+        }
+        for (number, (pull, review)) in &stored {
+            if !seen.contains(number) && pull.state == PullState::Open {
+                self.close(pull, review.as_ref(), PullState::Closed).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn close(&self, pull: &PullRow, review: Option<&ReviewRow>, state: PullState) -> Result<(), crate::db::DbError> {
+        if let Some(review) = review {
+            self.reviews.cancel(&review.id);
+        }
+        self.reviews.desk().db.close_pull(&pull.repository, pull.number, state).await
+    }
+
+    /// An open pull request: its row, and a review of its head against the present base.
+    async fn update(
+        &self,
+        forge: &LocalForge,
+        state: &RepositoryState,
+        branch: &BranchState,
+        number: u64,
+        review: Option<&ReviewRow>,
+    ) -> Result<(), crate::db::DbError> {
+        let db = &self.reviews.desk().db;
+        let now = jiff::Timestamp::now();
+        db.upsert_pull(PullRow {
+            repository: forge.name().clone(),
+            number,
+            title: branch.subject.clone(),
+            author: branch.author.clone(),
+            branch: branch.branch.clone(),
+            head: branch.head.clone(),
+            base_branch: state.base_branch.clone(),
+            base: state.base.clone(),
+            state: PullState::Open,
+            created_at: branch.committed_at,
+            updated_at: now,
+            additions: branch.additions,
+            deletions: branch.deletions,
+            review: None,
+        })
+        .await?;
+        if let Some(review) = review {
+            let same = review.base_rev == state.base && review.head_rev == branch.head;
+            if same && (self.reviews.is_open(&review.id) || is_final(review.state)) {
+                return Ok(());
+            }
+            self.reviews.cancel(&review.id);
+        }
+        let base = revision(state.base.clone(), Some(state.base_branch.clone()));
+        let head = revision(branch.head.clone(), Some(branch.branch.clone()));
+        self.begin(forge, Some(number), base, head, Wishes::default()).await?;
+        Ok(())
+    }
+
+    async fn begin(
+        &self,
+        forge: &LocalForge,
+        number: Option<u64>,
+        base: Revision,
+        head: Revision,
+        wishes: Wishes,
+    ) -> Result<ReviewId, crate::db::DbError> {
+        let id = new_id();
+        let new = NewReview {
+            id: id.clone(),
+            repository: forge.name().clone(),
+            number,
+            base_rev: base.rev.clone(),
+            base_ref: base.reference.clone(),
+            head_rev: head.rev.clone(),
+            head_ref: head.reference.clone(),
+            tree: None,
+        };
+        for superseded in self.reviews.desk().db.create_review(new).await? {
+            self.reviews.cancel(&superseded);
+        }
+        self.reviews.begin(self.order(forge, id.clone(), number, base, head, jiff::Timestamp::now(), wishes));
+        Ok(id)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fields of one row")]
+    fn order(
+        &self,
+        forge: &LocalForge,
+        id: ReviewId,
+        number: Option<u64>,
+        base: Revision,
+        head: Revision,
+        created_at: jiff::Timestamp,
+        mut wishes: Wishes,
+    ) -> Order {
+        wishes.selection.options = self.configuration.options.clone();
+        Order { id, repository: forge.name().clone(), number, git: forge.repository().clone(), base, head, created_at, wishes }
+    }
+
+    /// Takes up the reviews of this repository that were open when the house last closed, or that a crash left behind.
+    async fn resume(&self, forge: &LocalForge) {
+        let open = match self.reviews.desk().db.open_reviews().await {
+            Ok(open) => open,
+            Err(error) => return tracing::error!("the open reviews can't be read: {error}"),
+        };
+        for row in open.into_iter().filter(|row| row.repository == *forge.name() && row.superseded_by.is_none()) {
+            if row.number.is_none() || self.reviews.is_open(&row.id) {
+                continue;
+            }
+            let (base, head) = (revision(row.base_rev, row.base_ref), revision(row.head_rev, row.head_ref));
+            self.reviews.begin(self.order(forge, row.id, row.number, base, head, row.created_at, Wishes::default()));
+        }
+    }
+
+    async fn unreadable(&self, configured: &Configured, error: String) {
+        let row = RepositoryRow {
+            name: configured.name.clone(),
+            path: configured.path.clone(),
+            base_branch: configured.base_branch.clone().unwrap_or_default(),
+            url: None,
+            read_at: None,
+            error: Some(error),
+        };
+        if let Err(error) = self.reviews.desk().db.upsert_repository(row).await {
+            tracing::error!("the state of {} can't be stored: {error}", configured.name);
+        }
+    }
+}
+
+fn revision(rev: CommitId, reference: Option<String>) -> Revision {
+    Revision { rev, reference }
+}
+
+/// Nothing more will become of it. An error may heal: the disk has room again, the store is back.
+fn is_final(state: State) -> bool {
+    match state {
+        State::Complete | State::Cancelled | State::Error => true,
+        State::Evaluating | State::Building => false,
+    }
+}
+
+/// Sixteen random hexadecimal digits.
+pub fn new_id() -> ReviewId {
+    use std::hash::{BuildHasher, Hasher};
+    // the standard library seeds each state from the operating system's randomness
+    let number = std::collections::hash_map::RandomState::new().build_hasher().finish();
+    ReviewId::new(format!("{number:016x}"))
+}

@@ -1,0 +1,229 @@
+//! Opens the house: finds Nix, makes the rooms' tools, fills the posts. `review` and `serve` both live in what this returns.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
+
+use super::evaluator::{self, Evaluator, Tools};
+use super::events::{Event, Events};
+use super::pool::{Pool, local_offer};
+use super::post::{Post, Tenure, supervise};
+use super::reviewer::Desk;
+use super::scheduler::{Builder, Deps, Patience, Scheduler};
+use crate::config::StateDir;
+use crate::config::server::Settings;
+use crate::db::Db;
+use crate::eval::{self, Confinement, Limits};
+use crate::git::Worktrees;
+use crate::store::logs::Logs;
+use crate::store::{BinaryCaches, ClientSettings, Nix, Store};
+
+const SCHEDULER_MAILBOX: usize = 65_536;
+const POOL_MAILBOX: usize = 1024;
+
+/// The store directory of every Nix that shares binary caches.
+const STORE_DIR: &str = "/nix/store";
+
+/// Trees that are checked out at once: both sides of two reviews.
+const WORKTREES: usize = 4;
+
+/// The posts that every command with builds needs.
+pub struct Opened {
+    pub desk: Desk,
+    pub pool: Post<Pool>,
+    pub confinement: Confinement,
+}
+
+/// What the house can't do, and why.
+#[derive(Debug, thiserror::Error)]
+pub enum CannotOpen {
+    #[error(transparent)]
+    NoNix(#[from] crate::store::NixMissing),
+    #[error(
+        "this machine can't confine the evaluating process ({0}); set `accept_unconfined = true` in [eval] to serve all the same, \
+         or allow user namespaces"
+    )]
+    Unconfined(String),
+    #[error("{0}")]
+    House(String),
+}
+
+/// How patient the house is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum For {
+    /// One review, somebody waiting: what the machine can't do is said, and infrastructure failures end.
+    OneReview,
+    /// A server.
+    Serving,
+}
+
+/// `options` are Nix settings.
+pub async fn open(
+    settings: &Settings,
+    state: &StateDir,
+    db: Db,
+    events: Events,
+    closing: CancellationToken,
+    purpose: For,
+) -> Result<Opened, CannotOpen> {
+    let options = settings.build.options.clone();
+    let nix = Nix::discover(&options)?;
+    let house = |error: &dyn std::fmt::Display| CannotOpen::House(error.to_string());
+    let store = Store::new(&nix, client_settings(settings, &options));
+    let logs = Logs::open(state.logs()).map_err(|error| house(&format!("{}: {error}", state.logs().display())))?;
+    let evaluator = open_evaluator(settings, state, &nix, purpose, &events)?;
+    let confinement = evaluator.confinement().clone();
+    let worktrees = Worktrees::open(&state.trees(), WORKTREES).map_err(|error| house(&error))?;
+    let tools = Tools {
+        evaluator,
+        worktrees,
+        db: db.clone(),
+        events: events.clone(),
+        nix: nix.clone(),
+        store: store.clone(),
+        directory: state.evaluator(),
+        workers: eval_workers(settings),
+    };
+    let evaluator = supervise(
+        "evaluator",
+        evaluator::MAILBOX,
+        closing.clone(),
+        Tenure::Permanent,
+        move || {
+            let evaluator = Evaluator::new(tools.clone());
+            async { Some(evaluator) }
+        },
+        || {},
+    );
+    let slots = settings.build.jobs.map_or_else(processors, |jobs| jobs as usize);
+    let builder = Builder { name: "local".into(), offer: local_offer(&options), slots };
+    let deps = Deps {
+        store: store.clone(),
+        logs: logs.clone(),
+        db: db.clone(),
+        events: events.clone(),
+        builders: vec![builder.clone()],
+        remember: settings.build.remember_failures(),
+        patience: match purpose {
+            For::OneReview => Patience::Times(3),
+            For::Serving => Patience::Endless,
+        },
+    };
+    let caches = Arc::new(Caches::new(events.clone()));
+    let scheduler =
+        supervise("scheduler", SCHEDULER_MAILBOX, closing.clone(), Tenure::Permanent, hire_scheduler(&deps, &caches), || {});
+    let pool = supervise("pool", POOL_MAILBOX, closing, Tenure::Permanent, hire_pool(&deps, &caches, builder, &scheduler), || {});
+    let desk = Desk { evaluator, scheduler, store, logs, db, events };
+    Ok(Opened { desk, pool, confinement })
+}
+
+fn hire_scheduler(
+    deps: &Deps,
+    caches: &Arc<Caches>,
+) -> impl Fn() -> futures_util::future::LocalBoxFuture<'static, Option<Scheduler>> + use<> {
+    let (deps, caches) = (deps.clone(), caches.clone());
+    move || {
+        let (mut deps, caches) = (deps.clone(), caches.clone());
+        Box::pin(async move {
+            deps.store = caches.through(deps.store).await;
+            Some(Scheduler::new(deps))
+        })
+    }
+}
+
+fn hire_pool(
+    deps: &Deps,
+    caches: &Arc<Caches>,
+    builder: Builder,
+    scheduler: &Post<Scheduler>,
+) -> impl Fn() -> futures_util::future::LocalBoxFuture<'static, Option<Pool>> + use<> {
+    let (deps, caches, scheduler) = (deps.clone(), caches.clone(), scheduler.clone());
+    move || {
+        let (mut deps, caches, builder, scheduler) = (deps.clone(), caches.clone(), builder.clone(), scheduler.clone());
+        Box::pin(async move {
+            deps.store = caches.through(deps.store).await;
+            Some(Pool::new(deps, builder, scheduler.address().await?))
+        })
+    }
+}
+
+/// Whether binary caches answer, asked once, while trees are being evaluated: one that does not would cost every build its time-out.
+struct Caches {
+    events: Events,
+    store: OnceCell<Store>,
+}
+
+impl Caches {
+    fn new(events: Events) -> Self {
+        Self { events, store: OnceCell::new() }
+    }
+
+    async fn through(&self, store: Store) -> Store {
+        let asked = || async {
+            match store.probe_substituters(STORE_DIR).await {
+                Ok(BinaryCaches::Reachable) => store.clone(),
+                Ok(BinaryCaches::Unreachable(reason)) => {
+                    let reason = reason.lines().next().unwrap_or_default().to_owned();
+                    self.events
+                        .send(Event::Notice { text: format!("no binary cache answers, everything is built here: {reason}") });
+                    store.with(|settings| settings.substitute = false)
+                }
+                // the builds will meet the same fault and say so
+                Err(error) => {
+                    tracing::warn!("the binary caches can't be asked: {error}");
+                    store.clone()
+                }
+            }
+        };
+        self.store.get_or_init(asked).await.clone()
+    }
+}
+
+fn client_settings(settings: &Settings, options: &BTreeMap<String, String>) -> ClientSettings {
+    ClientSettings {
+        timeout: settings.build.timeout(),
+        max_silent: settings.build.max_silent(),
+        max_log_bytes: Some(settings.build.max_log_bytes()),
+        overrides: options.clone(),
+        ..ClientSettings::default()
+    }
+}
+
+fn open_evaluator(
+    settings: &Settings,
+    state: &StateDir,
+    nix: &Nix,
+    purpose: For,
+    events: &Events,
+) -> Result<eval::Evaluator, CannotOpen> {
+    let limits = Limits { memory_bytes: settings.eval.memory_bytes(), seconds_per_attribute: settings.eval.timeout_seconds };
+    let open = || -> anyhow::Result<eval::Evaluator> {
+        eval::Evaluator::open(own_program()?, &nix.program("nix"), state.evaluator(), limits, eval_workers(settings))
+    };
+    let evaluator = open().map_err(|error| CannotOpen::House(format!("the evaluator can't be set up: {error:#}")))?;
+    if let Confinement::Limited(reason) = evaluator.confinement() {
+        match purpose {
+            For::Serving if !settings.eval.accept_unconfined => return Err(CannotOpen::Unconfined(reason.clone())),
+            For::Serving | For::OneReview => events.send(Event::Notice {
+                text: format!("the evaluator sees this machine's files and network, and results may depend on where the tree stands: {reason}"),
+            }),
+        }
+    }
+    Ok(evaluator)
+}
+
+/// Ourselves, for the evaluator's walls. The link still works when the file was replaced by a newer one.
+fn own_program() -> std::io::Result<PathBuf> {
+    std::env::current_exe()
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn eval_workers(settings: &Settings) -> usize {
+    settings.eval.workers.map_or_else(processors, |workers| workers as usize)
+}
