@@ -145,7 +145,8 @@ fn hire_pool(
         let (mut deps, caches, builder, scheduler) = (deps.clone(), caches.clone(), builder.clone(), scheduler.clone());
         Box::pin(async move {
             deps.store = caches.through(deps.store).await;
-            Some(Pool::new(deps, builder, scheduler.address().await?))
+            scheduler.address().await?;
+            Some(Pool::new(deps, builder, scheduler))
         })
     }
 }

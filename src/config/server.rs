@@ -51,7 +51,7 @@ pub struct Repository {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Eval {
-    /// Evaluating processes of one evaluation at once; by default one for each two processors.
+    /// Evaluating processes of one evaluation at once; by default one for each processor.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub workers: Option<u32>,
@@ -60,7 +60,7 @@ pub struct Eval {
     pub memory_mb: u64,
     /// Evaluate even where this machine can't confine the evaluating process.
     pub accept_unconfined: bool,
-    /// Of one evaluation.
+    /// Of one attribute: an evaluation that tells nothing for so long is stopped there, and goes on with the next.
     #[schemars(range(min = 1))]
     pub timeout_seconds: u64,
     /// Prefixes of addresses that an evaluation may fetch from.
@@ -132,7 +132,7 @@ impl Default for Settings {
 
 impl Default for Eval {
     fn default() -> Self {
-        Self { workers: None, memory_mb: 4096, accept_unconfined: false, timeout_seconds: 3600, allowed_uris: Vec::new() }
+        Self { workers: None, memory_mb: 4096, accept_unconfined: false, timeout_seconds: 600, allowed_uris: Vec::new() }
     }
 }
 

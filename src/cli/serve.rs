@@ -1,0 +1,159 @@
+//! `snowgate serve`: the whole appliance.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+
+use super::{Status, complain, signals, start_tracing};
+use crate::actors::events::Events;
+use crate::actors::house::House;
+use crate::actors::intake::{self, Configuration, Intake};
+use crate::actors::open::{self, CannotOpen, For};
+use crate::actors::post::{Tenure, supervise};
+use crate::actors::reviews::Reviews;
+use crate::actors::staff::Posts;
+use crate::config::watch::{Edit, Live};
+use crate::config::{Settings, StateDir};
+use crate::db::Db;
+
+#[derive(Args)]
+pub struct Arguments {
+    /// The configuration.
+    #[arg(long, value_name = "FILE", default_value = "/etc/snowgate/config.toml")]
+    config: PathBuf,
+}
+
+/// Why the appliance does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    #[error("{0}")]
+    Configuration(String),
+    #[error(transparent)]
+    CannotOpen(#[from] CannotOpen),
+    #[error("{0}")]
+    House(String),
+}
+
+impl Fault {
+    pub fn house(error: impl std::fmt::Display) -> Self {
+        Fault::House(error.to_string())
+    }
+
+    pub fn complain(&self) -> ExitCode {
+        let status = match self {
+            Fault::Configuration(_) => Status::Usage,
+            Fault::CannotOpen(_) | Fault::House(_) => Status::NotCompleted,
+        };
+        complain(status, self)
+    }
+}
+
+pub fn main(arguments: Arguments) -> ExitCode {
+    let live = match Live::open(&arguments.config) {
+        Ok(live) => live,
+        Err(error) => return complain(Status::Usage, error),
+    };
+    let settings = live.current();
+    start_tracing(&settings.log.filter);
+    match actix::System::new().block_on(serve(&settings, Some(live), |url| tracing::info!("serving at {url}"))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => fault.complain(),
+    }
+}
+
+/// Serves until asked to end. `ready` is told the address when pages answer.
+pub async fn serve(settings: &Settings, live: Option<Live>, ready: impl FnOnce(&str)) -> Result<(), Fault> {
+    let state = settings.state();
+    let state = state.ok_or_else(|| Fault::Configuration("there is no state directory: set `state_dir`, or HOME".into()))?;
+    let listener = TcpListener::bind(settings.listen)
+        .map_err(|error| Fault::House(format!("{} can't be listened at: {error}; set another `listen`", settings.listen)))?;
+    let db = Db::open(&state).map_err(Fault::house)?;
+    let served = with_database(settings, live, &state, db.clone(), listener, ready).await;
+    db.close().await;
+    served
+}
+
+async fn with_database(
+    settings: &Settings,
+    live: Option<Live>,
+    state: &StateDir,
+    db: Db,
+    listener: TcpListener,
+    ready: impl FnOnce(&str),
+) -> Result<(), Fault> {
+    // what was being built when the last process ended was not built to its end
+    db.abandon_attempts().await.map_err(Fault::house)?;
+    let (events, closing) = (Events::default(), CancellationToken::new());
+    let opened = open::open(settings, state, db.clone(), events.clone(), closing.clone(), For::Serving).await?;
+    let reviews = Reviews::new(opened.desk.clone(), closing.clone());
+    let configuration = Arc::new(Configuration {
+        repositories: settings.repositories.clone(),
+        scratch: state.objects(),
+        options: settings.build.options.clone(),
+    });
+    let intake = supervise(
+        "intake",
+        intake::MAILBOX,
+        closing.clone(),
+        Tenure::Permanent,
+        move || {
+            let intake = Intake::new(configuration.clone(), reviews.clone());
+            async { Some(intake) }
+        },
+        || {},
+    );
+    if let Some(live) = live {
+        actix::spawn(watch_settings(live, closing.clone()));
+    }
+    let posts = Posts {
+        intake: intake.clone(),
+        evaluator: opened.desk.evaluator.clone(),
+        scheduler: opened.desk.scheduler.clone(),
+        pool: opened.pool.clone(),
+    };
+    let house = House::new(db, opened.desk.logs.clone(), events, closing.clone(), Arc::new(posts));
+    let address = listener.local_addr().map_err(Fault::house)?;
+    let url = if settings.public_url.is_some() { settings.url() } else { format!("http://{address}") };
+    let mut serving = Box::pin(crate::web::serve(house, listener));
+    ready(&url);
+    let ended = tokio::select! {
+        ended = &mut serving => ended,
+        asked = signals::asked_to_end() => {
+            tracing::info!("asked to end; reviews under way go on at the next start");
+            closing.cancel();
+            asked.and(serving.await)
+        }
+    };
+    closing.cancel();
+    intake.ended().await;
+    opened.pool.ended().await;
+    opened.desk.scheduler.ended().await;
+    opened.desk.evaluator.ended().await;
+    ended.map_err(Fault::house)
+}
+
+/// Says what becomes of each edit of the file.
+async fn watch_settings(live: Live, closing: CancellationToken) {
+    let mut edits = live.edits();
+    loop {
+        let edit = tokio::select! {
+            edit = edits.recv() => edit,
+            () = closing.cancelled() => return,
+        };
+        match edit {
+            Ok(Edit::Applied { restart_needed_for, .. }) if restart_needed_for.is_empty() => {
+                tracing::info!("the new settings are in force")
+            }
+            Ok(Edit::Applied { restart_needed_for, .. }) => {
+                tracing::warn!("new settings; these apply at the next start: {}", restart_needed_for.join(", "));
+            }
+            Ok(Edit::Refused(error)) => tracing::error!("the new settings are refused, the old ones stay in force: {error}"),
+            Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
+            Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
+        }
+    }
+}
