@@ -56,8 +56,9 @@ impl Drop for Sentinel {
     fn drop(&mut self) {
         let end = if std::thread::panicking() { End::Crashed } else { End::Stopped };
         if let Some(tell) = self.0.take() {
-            // the supervisor has gone home
-            drop(tell.send(end));
+            if tell.send(end).is_err() {
+                tracing::trace!("the supervisor has gone home");
+            }
         }
     }
 }
