@@ -96,6 +96,7 @@ in
       restartTriggers = [
         cfg.settings.listen
         cfg.settings.state_dir
+        (builtins.toJSON (cfg.settings.log or { }))
       ];
       serviceConfig.ReadWritePaths = mkIf (cfg.settings.state_dir != "/var/lib/snowgate") [ cfg.settings.state_dir ];
     };
