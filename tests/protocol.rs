@@ -15,6 +15,15 @@ use snowgate::store::{
 };
 use tokio::sync::mpsc;
 
+/// `sh NAME SCRIPT` and `mk NAME SCRIPT MORE` are derivations.
+const PRELUDE: &str = r#"
+    let
+      sh = name: script: mk name script { };
+      mk = name: script: more: derivation ({
+        inherit name; system = builtins.currentSystem; builder = "/bin/sh"; args = [ "-c" script ];
+      } // more);
+    in"#;
+
 /// A store in a temporary directory.
 struct World {
     dir: tempfile::TempDir,
@@ -46,7 +55,7 @@ impl World {
         let output = Command::new(self.nix.program("nix-instantiate"))
             .args(["--store", &uri(&self.dir.path().canonicalize().unwrap())])
             .args(["--option", "experimental-features", "nix-command ca-derivations"])
-            .args(["-E", &format!("let sh = name: script: mk name script {{ }}; mk = name: script: more: derivation ({{ inherit name; system = builtins.currentSystem; builder = \"/bin/sh\"; args = [ \"-c\" script ]; }} // more); in {expression}")])
+            .args(["-E", &format!("{PRELUDE} {expression}")])
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
