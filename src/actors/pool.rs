@@ -101,7 +101,7 @@ impl Handler<Order> for Pool {
                     cancel: cancel.clone(),
                 };
                 let task = AbortOnDropHandle::new(actix::spawn(slot.run(job, attempt)));
-                self.builds.insert(drv, Build { cancel, task: task });
+                self.builds.insert(drv, Build { cancel, task });
             }
             Order::Cancel(drv) => {
                 if let Some(build) = self.builds.get(&drv) {

@@ -90,7 +90,7 @@ impl Scheduler {
     }
 
     /// One change of the graph: everything that could be asked has been asked.
-    fn admit(&mut self, want: Want, facts: Facts, asked_at: u64, ctx: &mut Context<Self>) {
+    fn admit(&mut self, want: Want, facts: Facts, asked_at: u64) {
         if let Some(review) = self.reviews.get_mut(&want.review) {
             review.report_to.insert(want.side, want.report_to);
         }
@@ -111,7 +111,7 @@ impl Scheduler {
         });
         self.dispatch();
         self.progress([want.review]);
-        self.tell(answers, ctx);
+        self.tell(answers);
     }
 
     /// Fills every free slot with what fits it.
@@ -159,7 +159,7 @@ impl Scheduler {
         }
         self.deps.events.send(Event::BuildEnded { drv: drv.clone(), outcome, seconds, reviews: reviews.clone() });
         self.progress(reviews);
-        self.tell(answers, ctx);
+        self.tell(answers);
     }
 
     /// Another try after a while, or none any more.
@@ -199,7 +199,7 @@ impl Scheduler {
         });
         if self.is_enough(failures) {
             let answers = self.graph.give_up(&infrastructure(reason));
-            self.tell(answers, ctx);
+            self.tell(answers);
         }
     }
 
@@ -207,7 +207,7 @@ impl Scheduler {
     fn lost(&mut self, drvs: Vec<DrvPath>, ctx: &mut Context<Self>) {
         for drv in drvs {
             let answers = self.broke_off(&drv, "the builder was lost", ctx);
-            self.tell(answers, ctx);
+            self.tell(answers);
         }
         self.dispatch();
     }
@@ -225,7 +225,7 @@ impl Scheduler {
         }
     }
 
-    fn tell(&mut self, answers: Vec<Answer>, ctx: &mut Context<Self>) {
+    fn tell(&mut self, answers: Vec<Answer>) {
         let mut gone: Vec<ReviewId> = Vec::new();
         for Answer { waiter: Waiter { review, side }, drv, ending, cause } in answers {
             let Some(report_to) = self.reviews.get(&review).and_then(|review| review.report_to.get(&side)) else { continue };
@@ -246,11 +246,18 @@ impl Scheduler {
             }
         }
         for review in gone {
-            self.forget(&review, ctx);
+            self.forget(&review);
         }
     }
 
-    fn forget(&mut self, review: &ReviewId, _: &mut Context<Self>) {
+    /// A review none of whose requests was admitted need not be forgotten by anybody else.
+    fn drop_unheard(&mut self, review: &ReviewId) {
+        if self.reviews.get(review).is_some_and(|review| review.report_to.is_empty()) {
+            self.reviews.remove(review);
+        }
+    }
+
+    fn forget(&mut self, review: &ReviewId) {
         self.reviews.remove(review);
         for drv in self.graph.forget(review) {
             self.stations.cancel(&drv);
@@ -278,13 +285,13 @@ impl Handler<Want> for Scheduler {
         let arrival = review.arrival;
         let asked_at = self.graph.moment();
         let facts = facts::gather(self.deps.clone(), want.targets.clone(), want.retry);
-        Box::pin(facts.into_actor(self).map(move |facts, act, ctx| {
+        Box::pin(facts.into_actor(self).map(move |facts, act, _| {
             if act.reviews.get(&want.review).is_none_or(|review| review.arrival != arrival) {
                 return Err(ScheduleError::Forgotten);
             }
-            let facts = facts?;
+            let facts = facts.inspect_err(|_| act.drop_unheard(&want.review))?;
             let accepted = facts.accepted;
-            act.admit(want, facts, asked_at, ctx);
+            act.admit(want, facts, asked_at);
             Ok(accepted)
         }))
     }
@@ -292,8 +299,8 @@ impl Handler<Want> for Scheduler {
 
 impl Handler<Forget> for Scheduler {
     type Result = ();
-    fn handle(&mut self, forget: Forget, ctx: &mut Context<Self>) {
-        self.forget(&forget.review, ctx);
+    fn handle(&mut self, forget: Forget, _: &mut Context<Self>) {
+        self.forget(&forget.review);
     }
 }
 

@@ -153,7 +153,7 @@ impl Station {
     pub fn start(&mut self, job: Job) -> Run {
         let run = Run { attempt: AttemptTime::now(), since: Timestamp::now(), began: std::time::Instant::now() };
         self.running.insert(job.drv.clone(), run.clone());
-        self.order(Order::Start { job, attempt: run.attempt.clone() });
+        self.order(Order::Start { job, attempt: run.attempt });
         run
     }
 

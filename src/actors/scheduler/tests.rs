@@ -77,6 +77,20 @@ async fn a_failure_is_remembered_by_the_next_process_unless_it_is_to_be_retried(
 }
 
 #[actix::test]
+async fn what_a_binary_cache_has_counts_as_substituted() {
+    let house = House::new().with_binary_cache().open();
+    let drvs = house.instantiate(r#"let a = sh "a" "echo > $out"; in [ a (mk "b" "read x < ${a}; echo > $out" { }) ]"#);
+    let [a, b] = <[DrvPath; 2]>::try_from(drvs).unwrap();
+    house.build_into_cache(&a);
+    let accepted = house.want("r", Side::Head, &[&a, &b], Retry::Remembered).await;
+    assert_eq!(accepted, Ok(Accepted { to_build: 1, to_substitute: 1 }));
+    let settled = house.settled(2).await;
+    assert_eq!(settled[&a].outcome, Outcome::Substituted);
+    assert_eq!(settled[&b].outcome, Outcome::Succeeded, "{:?}", settled[&b]);
+    assert_eq!(house.attempts_begun(), [b]);
+}
+
+#[actix::test]
 async fn two_reviews_share_one_attempt() {
     let house = House::new().open();
     let fifo = house.fifo("go");

@@ -328,7 +328,7 @@ impl Walk {
         while !self.graph.waiters.is_empty() {
             self.forget();
         }
-        assert!(self.graph.ids.is_empty() && self.graph.queue.len() == 0);
+        assert!(self.graph.ids.is_empty() && self.graph.queue.is_empty());
     }
 }
 

@@ -1,13 +1,12 @@
 //! A house with a store, a database and logs of its own in a temporary directory, and a reviewer that is played by the test.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use actix::{Actor, Addr, Context, Handler, Message, Recipient};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{Mutex, broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::super::{Accepted, Builder, Deps, Patience, Retry, ScheduleError, Scheduler, Settled, Target, Want};
@@ -18,7 +17,7 @@ use crate::config::StateDir;
 use crate::db::{DEFAULT_REMEMBER, Db};
 use crate::domain::{DrvPath, Outcome, ReviewId, Side};
 use crate::store::logs::Logs;
-use crate::store::{ClientSettings, Nix, Store, Transport};
+use crate::store::{ClientSettings, Derivation, Nix, Store, Transport};
 
 /// A builder's script that hangs without using the processor. Only the shell itself is needed.
 pub const STOPS_ITSELF: &str = "kill -STOP $$";
@@ -27,6 +26,7 @@ pub struct Plan {
     dir: tempfile::TempDir,
     patience: Patience,
     unreachable: bool,
+    cache: bool,
 }
 
 pub struct House {
@@ -34,11 +34,12 @@ pub struct House {
     pub scheduler: Post<Scheduler>,
     pub pool: Post<Pool>,
     reviewer: Addr<Reviewer>,
-    settled: RefCell<mpsc::UnboundedReceiver<Settled>>,
-    events: RefCell<broadcast::Receiver<Event>>,
-    begun: RefCell<Vec<DrvPath>>,
+    settled: Mutex<mpsc::UnboundedReceiver<Settled>>,
+    events: Mutex<broadcast::Receiver<Event>>,
+    begun: Mutex<Vec<DrvPath>>,
     nix: Nix,
     unreachable: bool,
+    cache: bool,
     dir: tempfile::TempDir,
 }
 
@@ -80,18 +81,23 @@ fn uri(root: &Path) -> String {
     format!("local?store={root}/store&state={root}/state&log={root}/log")
 }
 
+fn cache_uri(root: &Path) -> String {
+    let root = root.display();
+    format!("file://{root}/cache?store={root}/store")
+}
+
 impl House {
     #[expect(clippy::new_ret_no_self, reason = "a plan is opened when all is said")]
     pub fn new() -> Plan {
-        Plan { dir: tempfile::tempdir().unwrap(), patience: Patience::Endless, unreachable: false }
+        Plan { dir: tempfile::tempdir().unwrap(), patience: Patience::Endless, unreachable: false, cache: false }
     }
 
     /// The same directory in another process: a new database handle, Scheduler and Pool.
     pub async fn reopen(self) -> House {
-        let House { dir, deps, unreachable, .. } = self;
+        let House { dir, deps, unreachable, cache, .. } = self;
         let patience = deps.patience;
         deps.db.close().await;
-        Plan { dir, patience, unreachable }.open()
+        Plan { dir, patience, unreachable, cache }.open()
     }
 
     pub fn instantiate(&self, expression: &str) -> Vec<DrvPath> {
@@ -113,6 +119,20 @@ impl House {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
+    /// Builds a derivation into the binary cache, not into the store.
+    pub fn build_into_cache(&self, drv: &DrvPath) {
+        self.nix_store(&["--realise", drv.as_str()]);
+        let outputs = Derivation::read(drv).unwrap().outputs;
+        for output in outputs.into_values().filter_map(|output| output.path) {
+            let to = cache_uri(&self.dir.path().canonicalize().unwrap());
+            let mut copy = self.command("nix");
+            copy.args(["--extra-experimental-features", "nix-command", "copy", "--to", &to, output.as_str()]);
+            let copied = copy.output().unwrap();
+            assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
+            self.nix_store(&["--delete", "--ignore-liveness", output.as_str()]);
+        }
+    }
+
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.nix.program(program));
         command.args(["--store", &uri(&self.dir.path().canonicalize().unwrap())]);
@@ -131,7 +151,7 @@ impl House {
     }
 
     pub async fn next_settled(&self) -> Settled {
-        let mut settled = self.settled.borrow_mut();
+        let mut settled = self.settled.lock().await;
         tokio::time::timeout(Duration::from_secs(120), settled.recv()).await.expect("an answer in time").unwrap()
     }
 
@@ -142,26 +162,26 @@ impl House {
             let before = all.insert(settled.drv.clone(), settled);
             assert!(before.is_none(), "{before:?} was told twice");
         }
-        assert!(self.settled.borrow_mut().try_recv().is_err(), "told more than was asked");
+        assert!(self.settled.lock().await.try_recv().is_err(), "told more than was asked");
         all
     }
 
     /// Every attempt so far, in order.
     pub fn attempts_begun(&self) -> Vec<DrvPath> {
-        let mut events = self.events.borrow_mut();
+        let mut events = self.events.try_lock().unwrap();
         while let Ok(event) = events.try_recv() {
             if let Event::BuildStarted { drv, .. } = event {
-                self.begun.borrow_mut().push(drv);
+                self.begun.try_lock().unwrap().push(drv);
             }
         }
-        self.begun.borrow().clone()
+        self.begun.try_lock().unwrap().clone()
     }
 
     /// Waits for the end of an attempt.
     pub async fn ended(&self, drv: &DrvPath) -> Outcome {
         loop {
-            match self.events.borrow_mut().recv().await.unwrap() {
-                Event::BuildStarted { drv, .. } => self.begun.borrow_mut().push(drv),
+            match self.events.lock().await.recv().await.unwrap() {
+                Event::BuildStarted { drv, .. } => self.begun.try_lock().unwrap().push(drv),
                 Event::BuildEnded { drv: ended, outcome, .. } if ended == *drv => return outcome,
                 _ => {}
             }
@@ -186,6 +206,12 @@ impl Plan {
         self
     }
 
+    /// With a binary cache in a directory.
+    pub fn with_binary_cache(mut self) -> Self {
+        self.cache = true;
+        self
+    }
+
     /// Questions are answered, but no build can begin.
     pub fn unreachable_builds(mut self) -> Self {
         self.unreachable = true;
@@ -194,7 +220,8 @@ impl Plan {
 
     pub fn open(self) -> House {
         let root = self.dir.path().canonicalize().unwrap();
-        let options = [("build-users-group", ""), ("sandbox", "false"), ("substituters", "")];
+        let cache = if self.cache { cache_uri(&root) } else { String::new() };
+        let options = [("build-users-group", ""), ("sandbox", "false"), ("substituters", &cache), ("require-sigs", "false")];
         let options: BTreeMap<String, String> =
             options.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let mut nix = Nix::discover(&options).expect("these tests need a real Nix on PATH");
@@ -212,7 +239,7 @@ impl Plan {
             patience: self.patience,
         };
         let (told, settled) = mpsc::unbounded_channel();
-        let events = RefCell::new(deps.events.subscribe());
+        let events = Mutex::new(deps.events.subscribe());
         let for_scheduler = deps.clone();
         let scheduler = hire("scheduler", move || Scheduler::new(for_scheduler.clone()));
         let (mut for_pool, its_scheduler) = (deps.clone(), scheduler.clone());
@@ -226,11 +253,12 @@ impl Plan {
             scheduler,
             pool,
             reviewer: Reviewer(told).start(),
-            settled: RefCell::new(settled),
+            settled: Mutex::new(settled),
             events,
-            begun: RefCell::default(),
+            begun: Mutex::default(),
             nix,
             unreachable: self.unreachable,
+            cache: self.cache,
             dir: self.dir,
             deps,
         }
