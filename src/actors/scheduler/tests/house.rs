@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::{Accepted, Builder, Deps, Patience, Retry, ScheduleError, Scheduler, Settled, Target, Want};
 use crate::actors::events::{Event, Events};
 use crate::actors::pool::{Pool, local_offer};
-use crate::actors::post::{self, Post, supervise};
+use crate::actors::post::{Post, Tenure, supervise};
 use crate::config::StateDir;
 use crate::db::{DEFAULT_REMEMBER, Db};
 use crate::domain::{DrvPath, Outcome, ReviewId, Side};
@@ -197,7 +197,8 @@ impl House {
 
 /// Supervised as in the real house.
 fn hire<A: Actor<Context = Context<A>>>(name: &'static str, hire: impl Fn() -> A + 'static) -> Post<A> {
-    supervise(name, 64, CancellationToken::new(), post::Patience::Endless, hire, || {})
+    let hire = move || std::future::ready(Some(hire()));
+    supervise(name, 64, CancellationToken::new(), Tenure::Permanent, hire, || {})
 }
 
 impl Plan {
