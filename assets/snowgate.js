@@ -93,17 +93,34 @@ function onReview(message) {
   if (alsoPull && alsoPull === event.repository + "#" + event.number && subject !== "review:" + event.id) refreshSoon();
 }
 
-if (subject && window.EventSource) {
+// A browser opens six connections to a server and no more: a page that nobody looks at gives its stream back.
+function stream(address, wire) {
+  if (!window.EventSource) return;
+  let source = null, over = false;
+  const close = () => { source?.close(); source = null; };
+  const open = () => {
+    if (source || over || document.hidden) return;
+    source = new EventSource(address());
+    wire(source, () => { over = true; close(); });
+  };
+  document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
+  addEventListener("pagehide", close);
+  addEventListener("pageshow", open);
+  open();
+}
+
+if (subject) {
   const review = subject.startsWith("review:") && !alsoPull ? "?review=" + encodeURIComponent(subject.slice(7)) : "";
-  const source = new EventSource("/api/events" + review);
-  let wasDown = false;
   const say = (words) => { if (liveState) { liveState.hidden = false; liveState.textContent = words; } };
-  source.onopen = () => { say("live"); if (wasDown) { wasDown = false; refreshSoon(); } };
-  source.onerror = () => { wasDown = true; say("reconnecting …"); };
-  source.addEventListener("review", onReview);
-  for (const name of ["evaluation", "builds", "build_started", "build_ended", "repository"]) source.addEventListener(name, onEvent);
-  source.addEventListener("resync", refreshSoon);
-  addEventListener("pagehide", () => source.close());
+  let opened = false;
+  stream(() => "/api/events" + review, (source) => {
+    // what happened while nobody listened is read from the page itself
+    source.onopen = () => { say("live"); if (opened) refreshSoon(); opened = true; };
+    source.onerror = () => say("reconnecting …");
+    source.addEventListener("review", onReview);
+    for (const name of ["evaluation", "builds", "build_started", "build_ended", "repository"]) source.addEventListener(name, onEvent);
+    source.addEventListener("resync", refreshSoon);
+  });
 }
 
 // --- a growing log -----------------------------------------------------------------------------------------------------------
@@ -164,12 +181,14 @@ const logBox = log && log.querySelector(".log");
 // what ended a build is at the end of its log; an address with a line asks for that line
 if (logBox && !/^#L\d+$/.test(location.hash)) logBox.scrollTop = logBox.scrollHeight;
 
-if (logBox && log.dataset.follow && window.EventSource) {
+if (logBox && log.dataset.follow) {
   const list = log.querySelector("ol");
   const follow = document.getElementById("follow");
+  const ending = document.getElementById("log-end");
+  const address = new URL(log.dataset.follow, location.href);
   let number = parseInt(log.dataset.lines, 10);
-  const source = new EventSource(log.dataset.follow);
-  source.onmessage = (message) => {
+
+  const append = (message) => {
     const lines = message.data.split("\n");
     if (lines[lines.length - 1] === "") lines.pop();
     const piece = document.createDocumentFragment();
@@ -186,25 +205,29 @@ if (logBox && log.dataset.follow && window.EventSource) {
       piece.append(item);
     }
     list.append(piece);
-    log.dataset.lines = number;
+    address.searchParams.set("offset", message.lastEventId);
     document.getElementById("log-count").textContent = number + (number === 1 ? " line" : " lines");
-    if (follow && follow.checked) logBox.scrollTop = logBox.scrollHeight;
+    if (follow.checked) logBox.scrollTop = logBox.scrollHeight;
   };
+
   // who scrolls up wants to read: the end is followed again once it is in sight
   logBox.addEventListener("scroll", () => {
-    if (follow) follow.checked = logBox.scrollTop + logBox.clientHeight >= logBox.scrollHeight - 30;
+    follow.checked = logBox.scrollTop + logBox.clientHeight >= logBox.scrollHeight - 30;
   }, { passive: true });
-  source.addEventListener("end", () => {
-    source.close();
-    document.getElementById("log-end").textContent = "The log ends here.";
-    document.getElementById("log-grows")?.remove();
-    refreshSoon();
+
+  stream(() => address.href, (source, finish) => {
+    source.onmessage = append;
+    source.addEventListener("end", () => {
+      finish();
+      ending.textContent = "The log ends here.";
+      document.getElementById("log-grows")?.remove();
+      refreshSoon();
+    });
+    source.addEventListener("broken", () => {
+      finish();
+      ending.textContent = "The log could not be followed any further; load the page again.";
+    });
   });
-  source.addEventListener("broken", () => {
-    source.close();
-    document.getElementById("log-end").textContent = "The log could not be followed any further; load the page again.";
-  });
-  addEventListener("pagehide", () => source.close());
 }
 
 // --- keyboard ----------------------------------------------------------------------------------------------------------------
@@ -224,6 +247,13 @@ function step(by) {
   if (!all.length) return;
   const at = currentRow ? all.indexOf(currentRow) : -1;
   mark(all[at < 0 ? (by > 0 ? 0 : all.length - 1) : Math.max(0, Math.min(all.length - 1, at + by))]);
+}
+
+// Of several long lists, the one in sight.
+function turn(to) {
+  const links = [...document.querySelectorAll(`a[rel=${to}]`)];
+  const inSight = links.find((link) => { const box = link.getBoundingClientRect(); return box.top >= 0 && box.top < innerHeight; });
+  (inSight || links[0])?.click();
 }
 
 addEventListener("keydown", (event) => {
@@ -251,8 +281,8 @@ addEventListener("keydown", (event) => {
       field.select();
       break;
     }
-    case "n": document.querySelector("a[rel=next]")?.click(); break;
-    case "p": document.querySelector("a[rel=prev]")?.click(); break;
+    case "n": turn("next"); break;
+    case "p": turn("prev"); break;
     case "u": document.querySelector(".crumbs a:last-of-type")?.click(); break;
     case "?": document.getElementById("keys")?.showModal(); break;
     default: return;

@@ -17,8 +17,8 @@ pub const COOKIE: &str = "snowgate_csrf";
 pub const FIELD: &str = "csrf";
 pub const HEADER: &str = "x-csrf-token";
 
-pub const LOCAL_ONLY: &str = "Without sign-in, reviews can only be run again or cancelled from the machine that Snowgate runs on, at http://localhost or its \
-     loopback address.";
+pub const LOCAL_ONLY: &str =
+    "Only from the machine that Snowgate runs on, at http://localhost or its loopback address, as there is no sign-in.";
 
 /// The visitor's token, drawn on the first visit.
 pub fn token(request: &HttpRequest) -> Result<String, Fault> {

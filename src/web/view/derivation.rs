@@ -173,7 +173,7 @@ fn parts_of(drv: &DrvPath, log: &LogView<'_>) -> Markup {
 fn numbered(log: &LogView<'_>) -> Markup {
     let mut style = ansi::Style::default();
     html! {
-        div.log.whole tabindex="0" role="region" aria-labelledby="log-title" {
+        div.log.whole tabindex="0" role="group" aria-labelledby="log-title" {
             ol {
                 @for (number, line) in (log.first..).zip(&log.lines) {
                     li #{ "L" (number) } { a href={ "#L" (number) } { (number) } span { (ansi::line(line, &mut style)) } }

@@ -37,7 +37,7 @@ pub fn errors(report: &Report, query: &ReviewQuery) -> Markup {
                 }
                 @if rows.is_empty() { p.empty { "None is new, none is fixed." } }
                 @else {
-                    div.scroll tabindex="0" role="region" aria-labelledby="errors-title" {
+                    div.scroll tabindex="0" role="group" aria-labelledby="errors-title" {
                         table.cards {
                             thead { tr { th scope="col" { "Status" } th scope="col" { "Attribute" } th scope="col" { "Message" } } }
                             tbody {
@@ -78,7 +78,7 @@ pub fn costs(report: &Report) -> Markup {
             }
             @if report.evaluations.is_empty() { p.empty { "Nothing is evaluated yet." } }
             @else {
-                div.scroll tabindex="0" role="region" aria-labelledby="costs-title" {
+                div.scroll tabindex="0" role="group" aria-labelledby="costs-title" {
                     table {
                         thead {
                             tr {

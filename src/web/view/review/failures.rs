@@ -102,7 +102,7 @@ fn tail(text: &str, failure: &Failure) -> Markup {
     let shown = lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n");
     let label = format!("End of the log of {}", failure.drv.name());
     html! {
-        div.log.tail tabindex="0" role="region" aria-label=(label) { pre { (ansi::lines(&shown)) } }
+        div.log.tail tabindex="0" role="group" aria-label=(label) { pre { (ansi::lines(&shown)) } }
         @if lines.len() > TAIL_LINES { p.muted.small { "The last " (TAIL_LINES) " lines." } }
     }
 }

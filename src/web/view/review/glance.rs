@@ -62,7 +62,7 @@ fn growth(rows: &[(&Change, &ClosureChange)], query: &ReviewQuery) -> Markup {
                 h2 #closure-title { "Closures that grew or shrank" }
                 span.muted { "runtime closure of all outputs" }
             }
-            div.scroll tabindex="0" role="region" aria-labelledby="closure-title" {
+            div.scroll tabindex="0" role="group" aria-labelledby="closure-title" {
                 table {
                     thead { tr { th scope="col" { "Attribute" } th.num scope="col" { "Change" } th.num scope="col" { "Now" } } }
                     tbody {

@@ -112,7 +112,7 @@ fn filters(query: &ReviewQuery, systems: &BTreeSet<&System>, matching: &[&Change
 
 fn table(rows: &[&Change], several: Several) -> Markup {
     html! {
-        div.scroll tabindex="0" role="region" aria-labelledby="packages-title" {
+        div.scroll tabindex="0" role="group" aria-labelledby="packages-title" {
             table.cards {
                 thead {
                     tr {

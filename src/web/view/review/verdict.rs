@@ -80,7 +80,8 @@ fn actions(view: &ReviewPage<'_>) -> Markup {
     html! {
         form.verdict-actions method="post" action={ "/api/reviews/" (view.report.id) "/" (action) } {
             input type="hidden" name="csrf" value=(view.visitor.csrf);
-            button disabled[view.visitor.may_not.is_some()] title=[view.visitor.may_not] { (icon(sign)) (words) }
+            button disabled[view.visitor.may_not.is_some()] { (icon(sign)) (words) }
+            @if let Some(why) = view.visitor.may_not { p { (why) } }
         }
     }
 }
