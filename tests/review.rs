@@ -13,7 +13,7 @@ fn each_category_is_a_fact() {
         unchanged = pkg "unchanged-1" "echo > $out";
         changes = pkg "changes-1.0" "echo > $out";
         breaks = pkg "breaks-1.0" "echo > $out";
-        dependant = pkg "dependant-1.0" "cat ${breaks} > $out";
+        dependant = pkg "dependant-1.0" "read line < ${breaks}; echo made of ${breaks} > $out";
         broken = pkg "broken-1.0" "echo one; exit 1";
         fixed = pkg "fixed-1.0" "exit 1";
         gone = pkg "gone-1.0" "echo > $out";
@@ -26,7 +26,7 @@ fn each_category_is_a_fact() {
         unchanged = pkg "unchanged-1" "echo > $out";
         changes = pkg "changes-1.1" "echo > $out";
         breaks = pkg "breaks-1.1" "echo compiling; echo 'error: no such symbol'; exit 2";
-        dependant = pkg "dependant-1.0" "cat ${breaks} > $out";
+        dependant = pkg "dependant-1.0" "read line < ${breaks}; echo made of ${breaks} > $out";
         broken = pkg "broken-1.1" "echo two; exit 1";
         fixed = pkg "fixed-1.1" "echo > $out";
         newName = pkg "renamed-1.0" "echo > $out";
@@ -257,6 +257,7 @@ fn the_base_decides_how_it_is_reviewed() {
     story.git(&["checkout", "-q", "main"]);
     story.write("snowgate.toml", "[jobsets.default]\nfil = \"default.nix\"\n");
     story.commit("mistake");
+    story.git(&["branch", "-f", "change", "main"]);
     let refused = story.review(&["--no-build"]);
     assert_eq!(refused.status, 2, "{}", refused.stderr);
     assert!(refused.complaint().contains("`file`"), "{}", refused.stderr);

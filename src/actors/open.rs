@@ -11,7 +11,7 @@ use super::evaluator::{self, Evaluator, Tools};
 use super::events::{Event, Events};
 use super::pool::{Pool, local_offer};
 use super::post::{Post, Tenure, supervise};
-use super::reviewer::Desk;
+use super::reviewer::{Desk, LogUrls};
 use super::scheduler::{Builder, Deps, Patience, Scheduler};
 use crate::config::StateDir;
 use crate::config::server::Settings;
@@ -116,7 +116,11 @@ pub async fn open(
     let scheduler =
         supervise("scheduler", SCHEDULER_MAILBOX, closing.clone(), Tenure::Permanent, hire_scheduler(&deps, &caches), || {});
     let pool = supervise("pool", POOL_MAILBOX, closing, Tenure::Permanent, hire_pool(&deps, &caches, builder, &scheduler), || {});
-    let desk = Desk { evaluator, scheduler, store, logs, db, events };
+    let log_urls = match purpose {
+        For::OneReview => LogUrls::Files,
+        For::Serving => LogUrls::Server,
+    };
+    let desk = Desk { evaluator, scheduler, store, logs, db, events, log_urls };
     Ok(Opened { desk, pool, confinement })
 }
 

@@ -132,7 +132,7 @@ fn names(all: impl ExactSizeIterator<Item = String>, most: usize) -> String {
 
 /// `libfoo` 1.2 → 1.3: failed; blocks 41 attributes
 fn cause_line(parts: &Parts, cause: &Cause, blocked: u64) -> String {
-    let name = match cause.own {
+    let name = match parts.row_of(cause) {
         Some(own) => entry(parts, own),
         None => format!("{} (a dependency that no attribute names)", code(cause.drv.name(), NAME)),
     };

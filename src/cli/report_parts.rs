@@ -11,6 +11,8 @@ use crate::review::words::thousands;
 pub struct Parts<'a> {
     pub report: &'a Report,
     failures: HashMap<&'a DrvPath, &'a Failure>,
+    /// The row of each head derivation.
+    rows: HashMap<&'a DrvPath, &'a Change>,
     pub names: Names,
     pub newly_failing: Vec<Cause<'a>>,
     pub still_failing: Vec<Cause<'a>>,
@@ -57,6 +59,7 @@ impl<'a> Parts<'a> {
         Self {
             report,
             failures: report.failures.iter().map(|failure| (&failure.drv, failure)).collect(),
+            rows: report.changes.iter().filter_map(|change| Some((&change.head.as_ref()?.drv, change))).collect(),
             names: Names::of(report),
             newly_failing: causes(of(Category::NewlyFailing)),
             still_failing: causes(of(Category::StillFailing)),
@@ -73,6 +76,11 @@ impl<'a> Parts<'a> {
             errors_new: same_errors(report, EvalErrorStatus::New),
             errors_fixed: same_errors(report, EvalErrorStatus::Fixed),
         }
+    }
+
+    /// The row that names the cause, in whichever section it stands.
+    pub fn row_of(&self, cause: &Cause<'a>) -> Option<&'a Change> {
+        cause.own.or_else(|| self.rows.get(cause.drv).copied())
     }
 
     pub fn failure(&self, cause: &Cause) -> Option<&'a Failure> {

@@ -121,7 +121,7 @@ fn failing(page: &mut Page, parts: &Parts, causes: &[Cause], tone: Tone) {
 
 /// `libfoo 1.2 → 1.3: failed; blocks 41 attributes`
 fn cause_line(parts: &Parts, cause: &Cause) -> String {
-    let mut line = match cause.own {
+    let mut line = match parts.row_of(cause) {
         Some(own) => entry(parts, own),
         None => format!("{} (a dependency that no attribute names)", cause.drv.name()),
     };
@@ -156,6 +156,10 @@ fn log(page: &mut Page, parts: &Parts, cause: &Cause) {
         page.line(4, &format!("{bar} {line}"));
     }
     match &failure.log_url {
+        // a file of ours is compressed: the command reads it
+        Some(url) if url.starts_with("file:") => {
+            page.line(4, &page.paint(Tone::Faint, &format!("whole log: snowgate log {}", cause.drv.base_name())));
+        }
         Some(url) => page.wrapped(4, 6, Tone::Faint, &format!("whole log: {}", plain::line(url))),
         None if lines.is_empty() => page.line(4, "no log was kept"),
         None => {}

@@ -151,7 +151,17 @@ fn without_log(message: &str) -> String {
             kept.push(line);
         }
     }
-    kept.join("\n").trim_end().to_owned()
+    gist(&kept)
+}
+
+/// Nix 2.31 and later say "Cannot build …", "Reason: …", "Output paths: …": the reason is what the reader does not know.
+fn gist(lines: &[&str]) -> String {
+    let reason = lines.first().filter(|line| line.starts_with("Cannot build ")).and_then(|_| {
+        let at = lines.iter().position(|line| line.starts_with("Reason: "))?;
+        let end = lines[at..].iter().position(|line| line.starts_with("Output paths:")).map_or(lines.len(), |length| at + length);
+        Some(lines[at..end].join("\n").trim_start_matches("Reason: ").to_owned())
+    });
+    reason.unwrap_or_else(|| lines.join("\n")).trim_end().to_owned()
 }
 
 /// The outcome behind a status. Nix has few statuses, so that some of it has to be read off the message.
@@ -269,8 +279,7 @@ mod tests {
     fn the_log_in_a_message_is_dropped() {
         let message = "Cannot build 'x.drv'.\nReason: builder failed with exit code 1.\nOutput paths:\n  /nix/store/x\n\
                        Last 2 log lines:\n> one\n> two\nFor full logs, run:\n  nix log x.drv\nnote: more";
-        let kept = "Cannot build 'x.drv'.\nReason: builder failed with exit code 1.\nOutput paths:\n  /nix/store/x\nnote: more";
-        assert_eq!(without_log(message), kept);
+        assert_eq!(without_log(message), "builder failed with exit code 1.");
         assert_eq!(
             without_log("builder failed;\n       last 1 log lines:\n       > x\n       For full logs, run 'nix log x'."),
             "builder failed;"

@@ -36,6 +36,16 @@ pub struct Desk {
     pub logs: Logs,
     pub db: Db,
     pub events: Events,
+    pub log_urls: LogUrls,
+}
+
+/// Where a reader of the report finds whole logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogUrls {
+    /// Paths of the server.
+    Server,
+    /// `file:` URLs: nobody serves them.
+    Files,
 }
 
 /// What is to be reviewed, and how.

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::draft::Draft;
-use super::{Build, Desk, Done, Fault, Order, WhichTree, closures, jobsets};
+use super::{Build, Desk, Done, Fault, LogUrls, Order, WhichTree, closures, jobsets};
 use crate::actors::evaluator::{Derivations, Describe, Evaluate, EvaluateError, What};
 use crate::actors::scheduler::{Retry, Settled, Target, Want};
 use crate::config::repository::Jobset;
@@ -411,7 +411,10 @@ impl Run {
             });
             if let Some(log) = log {
                 fact.log_tail = Some(String::from_utf8_lossy(&log.bytes).into_owned()).filter(|tail| !tail.trim().is_empty());
-                fact.log_url = Some(format!("/api/logs/{}", drv.base_name()));
+                fact.log_url = match self.desk.log_urls {
+                    LogUrls::Server => Some(format!("/api/logs/{}", drv.base_name())),
+                    LogUrls::Files => self.desk.logs.latest_file(drv).map(|file| format!("file://{}", file.display())),
+                };
             }
         }
         if fact.log_tail.is_none() && !outcome.is_success() {

@@ -110,6 +110,12 @@ impl Logs {
         read.await.map_err(io::Error::other)?
     }
 
+    /// The file of the latest attempt's log, zstd-compressed; `None` where there is no log.
+    pub fn latest_file(&self, drv: &DrvPath) -> Option<PathBuf> {
+        let attempt = self.attempts(drv.base_name()).pop()?;
+        Some(self.0.file(&Key { drv: drv.base_name().to_owned(), attempt }))
+    }
+
     /// The attempts that have a log, oldest first.
     pub fn attempts(&self, drv_base_name: &str) -> Vec<AttemptTime> {
         if !is_drv(drv_base_name) {
