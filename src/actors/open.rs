@@ -99,7 +99,9 @@ pub async fn open(
         || {},
     );
     let slots = settings.build.jobs.map_or_else(processors, |jobs| jobs as usize);
-    let builder = Builder { name: "local".into(), offer: local_offer(&options), slots };
+    // what the user says comes before what Nix's files say
+    let offered = nix.offered().into_iter().chain(options.clone()).collect();
+    let builder = Builder { name: "local".into(), offer: local_offer(&offered), slots };
     let deps = Deps {
         store: store.clone(),
         logs: logs.clone(),

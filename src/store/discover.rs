@@ -68,9 +68,35 @@ impl Nix {
         Ok(Nix { bin_dir, version, transport })
     }
 
+    /// What Nix is configured to offer its builds: those of [`OFFER`] that its files and the machine say. Empty where this Nix can't say.
+    pub fn offered(&self) -> BTreeMap<String, String> {
+        // `show-config` until 2.20
+        let commands: [&[&str]; 2] = [&["config", "show", "--json"], &["show-config", "--json"]];
+        let shown = commands.into_iter().find_map(|command| {
+            let mut nix = Command::new(self.program("nix"));
+            nix.args(["--extra-experimental-features", "nix-command"]).args(command).stdin(Stdio::null());
+            let output = nix.output().ok().filter(|output| output.status.success())?;
+            serde_json::from_slice::<serde_json::Value>(&output.stdout).ok()
+        });
+        let Some(shown) = shown else { return BTreeMap::new() };
+        OFFER.into_iter().filter_map(|name| Some((name.to_owned(), words(&shown[name]["value"])?))).collect()
+    }
+
     /// The path of one of Nix's programs, say `nix-instantiate`.
     pub fn program(&self, name: &str) -> PathBuf {
         self.bin_dir.join(name)
+    }
+}
+
+/// The settings that say which derivations a machine can build.
+const OFFER: [&str; 3] = ["system", "extra-platforms", "system-features"];
+
+/// A setting's text, or the words of one that is a list.
+fn words(value: &serde_json::Value) -> Option<String> {
+    match value {
+        serde_json::Value::String(text) => Some(text.clone()),
+        serde_json::Value::Array(items) => Some(items.iter().filter_map(|item| item.as_str()).collect::<Vec<_>>().join(" ")),
+        _ => None,
     }
 }
 

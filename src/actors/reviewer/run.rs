@@ -392,8 +392,8 @@ impl Run {
             && !self.draft.facts.outcomes.contains_key(cause)
         {
             let remembered = self.desk.db.outcomes(std::slice::from_ref(cause)).await.map_err(house)?;
-            let outcome = remembered.get(cause).map_or(Outcome::Failed, |remembered| remembered.outcome);
             let message = remembered.get(cause).and_then(|remembered| remembered.message.clone());
+            let outcome = settled.root_outcome.unwrap_or(Outcome::Failed);
             let cause_fact = self.fact(cause, outcome, None, message).await;
             self.draft.facts.outcomes.insert(cause.clone(), cause_fact);
         }
