@@ -33,8 +33,7 @@ in
       path = [ pkgs.git ];
       serviceConfig.Type = "oneshot";
       serviceConfig.User = "snowgate";
-      serviceConfig.PermissionsStartOnly = true;
-      preStart = "install -d -o snowgate /srv/packages";
+      serviceConfig.ExecStartPre = "+${pkgs.coreutils}/bin/install -d -o snowgate /srv/packages";
       script = ''
         cd /srv/packages
         export HOME=$PWD GIT_AUTHOR_NAME=us GIT_AUTHOR_EMAIL=us@example.org GIT_COMMITTER_NAME=us GIT_COMMITTER_EMAIL=us@example.org

@@ -104,5 +104,7 @@ fn complain(status: Status, sentence: impl std::fmt::Display) -> ExitCode {
 fn start_tracing(filter: &str) {
     let filter =
         tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(filter));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false).init();
+    // the journal shows escape sequences as they are
+    let colour = console::colors_enabled_stderr();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colour).with_target(false).init();
 }
