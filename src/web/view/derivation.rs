@@ -84,7 +84,7 @@ fn attempts(view: &DerivationPage<'_>) -> Markup {
                         tbody {
                             @for row in view.attempts { (attempt(view, row, shown)) }
                             @for time in logs_only {
-                                tr { td { span.muted { "not recorded" } } td data-label="Began" { (time) } td {} td {} td {} td {} td {} td data-label="Log" { (log_link(view.drv, time, shown)) } }
+                                tr { td { span.muted { "not recorded" } } td data-label="Began" { (time) } td {} td {} td {} td {} td {} td.nowrap data-label="Log" { (log_link(view.drv, time, shown)) } }
                             }
                         }
                     }
@@ -95,20 +95,20 @@ fn attempts(view: &DerivationPage<'_>) -> Markup {
 }
 
 fn attempt(view: &DerivationPage<'_>, row: &AttemptRow, shown: Option<&str>) -> Markup {
-    let has_log = view.logs.iter().any(|time| *time == row.time);
+    let has_log = view.logs.contains(&row.time);
     html! {
         tr {
             td {
                 @match row.outcome { Some(outcome) => (outcome_chip(outcome)), None => (chip(Tone::Info, Icon::Running, "building")) }
-                @if let Some(message) = row.message.as_deref().filter(|message| !message.is_empty()) { span.sub { (ansi::lines(message)) } }
+                @if let Some(message) = row.message.as_deref().filter(|message| !message.is_empty()) { span.sub.message { (ansi::lines(message)) } }
             }
-            td data-label="Began" { (ago(row.started_at, view.now)) }
+            td.nowrap data-label="Began" { (ago(row.started_at, view.now)) }
             td.num data-label="Took" { @if let Some(s) = row.seconds { (seconds(s)) } }
             td.num data-label="CPU" { @if let Some(s) = row.cpu_seconds { (seconds(s)) } }
             td.num data-label="Peak memory" { @if let Some(n) = row.peak_memory_bytes { (bytes(n)) } }
             td data-label="Builder" { (row.builder) }
-            td data-label="Review" { @if let Some(id) = &row.review { a.mono href={ "/reviews/" (id) } { (id) } } }
-            td data-label="Log" { @if has_log { (log_link(view.drv, &row.time, shown)) } @else { span.muted { "none" } } }
+            td.nowrap data-label="Review" { @if let Some(id) = &row.review { a.mono href={ "/reviews/" (id) } { (id) } } }
+            td.nowrap data-label="Log" { @if has_log { (log_link(view.drv, &row.time, shown)) } @else { span.muted { "none" } } }
         }
     }
 }

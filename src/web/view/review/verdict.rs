@@ -40,7 +40,7 @@ pub fn verdict(view: &ReviewPage<'_>) -> Markup {
                 (icon(sign))
                 div.verdict-words {
                     h2 #verdict-title { (words) }
-                    p { (report.verdict.summary) }
+                    p { (without_heading(&report.verdict.summary, words)) }
                     @if let Some(error) = error { p { (error) } }
                 }
                 (actions(view))
@@ -60,6 +60,13 @@ pub fn verdict(view: &ReviewPage<'_>) -> Markup {
             }
         }
     }
+}
+
+/// The sentence stands under the heading: `Blocked: libfoo fails` need not say the word twice.
+fn without_heading(summary: &str, heading: &str) -> String {
+    let rest = summary.strip_prefix(heading).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(summary);
+    let mut chars = rest.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
 fn superseded(view: &ReviewPage<'_>) -> Markup {
@@ -158,5 +165,17 @@ fn counts(report: &Report, query: &ReviewQuery) -> Markup {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_heading_is_not_said_twice() {
+        assert_eq!(without_heading("Blocked: écrou fails.", "Blocked"), "Écrou fails.");
+        assert_eq!(without_heading("Merge it.", "Mergeable"), "Merge it.");
+        assert_eq!(without_heading("", "Mergeable"), "");
     }
 }

@@ -1,0 +1,71 @@
+//! What programs ask: the queue, health, metrics, the description of the interface.
+
+use super::*;
+
+#[actix_web::test]
+async fn the_queue_and_the_builders_are_shown() {
+    let world = World::new();
+    let (status, page) = world.get("/queue").await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(page.contains("runs-1.0") && page.contains("waits-1.0") && page.contains("a free slot"));
+    assert!(world.get("/queue?waiting=1").await.1.contains("The first 1 of 2."));
+    assert!(world.get("/builders").await.1.contains("x86_64-linux"));
+    let (_, stats) = world.json("/api/queue/stats").await;
+    assert_eq!(
+        stats,
+        serde_json::json!({"ready": 1, "blocked": 1, "backing_off": 0, "running": 1, "settled": 0, "builders": {"local": {"running": 1, "slots": 2}}})
+    );
+    let (_, packages) = world.json("/api/queue/packages?limit=1").await;
+    assert_eq!((packages["waiting"].as_array().unwrap().len(), &packages["waiting_total"]), (1, &2.into()));
+    assert!(packages["running"][0]["log_url"].as_str().unwrap().ends_with("-runs-1.0.drv/20261120T124000.123Z"));
+    let (_, builders) = world.json("/api/builders").await;
+    assert_eq!(builders[0]["state"], "ready");
+}
+
+#[actix_web::test]
+async fn an_actor_that_is_away_makes_the_house_unwell_but_not_silent() {
+    let well = World::new();
+    let (status, health) = well.json("/healthz").await;
+    assert_eq!((status, &health["status"]), (StatusCode::OK, &"ok".into()));
+    assert_eq!(health["actors"][0]["state"], "running");
+    let world = World::with(Crew { away: true, ..Crew::default() });
+    let (status, health) = world.json("/healthz").await;
+    assert_eq!((status, &health["status"]), (StatusCode::SERVICE_UNAVAILABLE, &"degraded".into()));
+    assert_eq!(health["actors"][0]["state"], "restarting");
+    assert_eq!(world.get("/queue").await.0, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(world.json("/api/queue/stats").await.1["error"]["code"], "unavailable");
+    assert!(world.get("/metrics").await.1.contains("snowgate_actor_up{actor=\"scheduler\"} 0\n"));
+    let (_, metrics) = well.get("/metrics").await;
+    assert!(metrics.contains("snowgate_queue_derivations{state=\"ready\"} 1\n"));
+    for line in metrics.lines().filter(|line| !line.starts_with('#')) {
+        assert!(line.rsplit_once(' ').is_some_and(|(_, value)| value.parse::<f64>().is_ok()), "{line}");
+    }
+}
+
+#[actix_web::test]
+async fn the_openapi_document_is_true() {
+    let world = World::new().with_review(&samples::blocked()).await;
+    let (id, time, _) = attempt(&world, &["one"], true).await;
+    let (_, document) = world.json("/api/openapi.json").await;
+    assert_eq!(document["openapi"], "3.1.0");
+    let text = document.to_string();
+    for reference in text.match_indices("\"$ref\":\"#").map(|(at, start)| &text[at + start.len()..]) {
+        let pointer = &reference[..reference.find('"').unwrap()];
+        assert!(document.pointer(pointer).is_some(), "{pointer} is not in the document");
+    }
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let own = if path.contains("/logs/") || path.contains("/derivations/") { id.as_str() } else { "00c0ffee00c0ffee" };
+        let address = path.replace("{id}", own).replace("{timestamp}", &time);
+        if item.get("get").is_some() {
+            let answer = world.ask(TestRequest::get().uri(&address)).await;
+            assert_eq!(answer.status(), StatusCode::OK, "{address}");
+            let media =
+                answer.headers().get(header::CONTENT_TYPE).unwrap().to_str().unwrap().split(';').next().unwrap().to_owned();
+            assert!(item["get"]["responses"]["200"]["content"].get(&media).is_some(), "{address} answers {media}");
+        }
+        if item.get("post").is_some() {
+            let answer = world.ask(TestRequest::post().uri(&address)).await;
+            assert!(item["post"]["responses"].get(answer.status().as_str()).is_some(), "{address} answers {}", answer.status());
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The web as its visitors see it: the real routes over a real database and real logs. Only the actors are stood in for; they
+//! have tests of their own.
+
+mod machine;
+mod orders;
+mod streams;
+mod visit;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::ServiceResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header;
+use actix_web::middleware::{Compress, from_fn};
+use actix_web::test::{TestRequest, call_service, init_service, read_body};
+use actix_web::{App, web};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::site::Site;
+use super::view::samples;
+use crate::actors::events::{Event, Events};
+use crate::actors::house::{ActionError, ActorHealth, ActorState, Away, House, Staff};
+use crate::build::snapshot::{BuilderRow, BuilderState, QueueCounts, QueueItem, RunningItem, Snapshot};
+use crate::config::StateDir;
+use crate::db::{AttemptEnd, Db, NewAttempt, NewReview, PullRow, PullState, RepositoryRow};
+use crate::domain::{Outcome, ReviewId};
+use crate::review::report::{Decision, Report, State};
+use crate::store::LogSink;
+use crate::store::logs::{AttemptTime, Logs};
+
+/// Answers as actors would, and remembers what was ordered.
+#[derive(Default)]
+struct Crew {
+    orders: Mutex<Vec<String>>,
+    away: bool,
+}
+
+impl Staff for Crew {
+    fn queue(&self, waiting: usize) -> BoxFuture<'static, Result<Snapshot, Away>> {
+        let drv = |n| samples::drv(n, "waits-1.0");
+        let mut all = vec![QueueItem {
+            drv: drv(1),
+            system: "x86_64-linux".into(),
+            reviews: vec!["00c0ffee00c0ffee".into()],
+            waits_for: 0,
+            expected_seconds: 3.0,
+        }];
+        all.push(QueueItem { drv: drv(2), waits_for: 1, ..all[0].clone() });
+        all.truncate(waiting);
+        let running = vec![RunningItem {
+            drv: samples::drv(3, "runs-1.0"),
+            builder: "local".into(),
+            since: jiff::Timestamp::UNIX_EPOCH,
+            reviews: Vec::new(),
+            attempt: "20261120T124000.123Z".into(),
+            expected_seconds: 0.0,
+        }];
+        let counts = QueueCounts { ready: 1, blocked: 1, backing_off: 0, running: 1, settled: 0 };
+        let answer = if self.away { Err(Away("scheduler")) } else { Ok(Snapshot { waiting: all, running, counts }) };
+        std::future::ready(answer).boxed()
+    }
+
+    fn builders(&self) -> BoxFuture<'static, Result<Vec<BuilderRow>, Away>> {
+        let row = BuilderRow {
+            name: "local".into(),
+            systems: vec!["x86_64-linux".into()],
+            slots: 2,
+            running: 1,
+            features: vec!["kvm".into()],
+            mandatory: Vec::new(),
+            state: BuilderState::Ready,
+            reason: None,
+        };
+        std::future::ready(if self.away { Err(Away("scheduler")) } else { Ok(vec![row]) }).boxed()
+    }
+
+    fn health(&self) -> BoxFuture<'static, Vec<ActorHealth>> {
+        let state = if self.away { ActorState::Restarting } else { ActorState::Running };
+        std::future::ready(vec![ActorHealth { name: "scheduler".into(), state, restarts: 1, mailbox: Some(0) }]).boxed()
+    }
+
+    fn rerun(&self, review: ReviewId) -> BoxFuture<'static, Result<(), ActionError>> {
+        self.orders.lock().unwrap().push(format!("rerun {review}"));
+        std::future::ready(Ok(())).boxed()
+    }
+
+    fn cancel(&self, _: ReviewId) -> BoxFuture<'static, Result<(), ActionError>> {
+        std::future::ready(Err(ActionError::NotNow("the review has ended already".into()))).boxed()
+    }
+}
+
+pub(super) struct World {
+    pub(super) house: House,
+    crew: Arc<Crew>,
+    _directory: tempfile::TempDir,
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        Self::with(Crew::default())
+    }
+
+    fn with(crew: Crew) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let state = StateDir::new(directory.path().join("state"));
+        let db = Db::open(&state).unwrap();
+        let logs = Logs::open(state.logs()).unwrap();
+        let crew = Arc::new(crew);
+        let house = House::new(db, logs, Events::default(), CancellationToken::new(), crew.clone());
+        Self { house, crew, _directory: directory }
+    }
+
+    /// A repository with pull request #3 and its review.
+    async fn with_review(self, report: &Report) -> Self {
+        self.with_review_of(report, 3, "Update <libfoo> to 2.0", "update-libfoo").await
+    }
+
+    pub(super) async fn with_review_of(self, report: &Report, number: u64, title: &str, branch: &str) -> Self {
+        let db = &self.house.db;
+        db.upsert_repository(RepositoryRow {
+            name: report.repository.clone(),
+            path: "/srv/packages".into(),
+            base_branch: "main".into(),
+            url: None,
+            read_at: Some(jiff::Timestamp::now()),
+            error: None,
+        })
+        .await
+        .unwrap();
+        let pull = PullRow {
+            repository: report.repository.clone(),
+            number,
+            title: title.into(),
+            author: "Ada".into(),
+            branch: branch.into(),
+            head: report.head.rev.clone(),
+            base_branch: "main".into(),
+            base: report.base.rev.clone(),
+            state: PullState::Open,
+            created_at: jiff::Timestamp::now(),
+            updated_at: jiff::Timestamp::now(),
+            additions: 12,
+            deletions: 3,
+            review: None,
+        };
+        db.upsert_pull(pull).await.unwrap();
+        db.create_review(NewReview {
+            id: report.id.clone(),
+            repository: report.repository.clone(),
+            number: Some(number),
+            base_rev: report.base.rev.clone(),
+            base_ref: report.base.reference.clone(),
+            head_rev: report.head.rev.clone(),
+            head_ref: report.head.reference.clone(),
+            tree: None,
+        })
+        .await
+        .unwrap();
+        db.save_report(report).await.unwrap();
+        self
+    }
+
+    /// Asks the whole application.
+    async fn ask(&self, request: TestRequest) -> ServiceResponse<impl MessageBody> {
+        let site = web::Data::new(Site::new(self.house.clone()));
+        let app = App::new()
+            .app_data(site)
+            .wrap(from_fn(crate::web::guard::guard))
+            .wrap(Compress::default())
+            .configure(crate::web::routes);
+        call_service(&init_service(app).await, request.to_request()).await
+    }
+
+    async fn get(&self, address: &str) -> (StatusCode, String) {
+        text(self.ask(TestRequest::get().uri(address)).await).await
+    }
+
+    async fn json(&self, address: &str) -> (StatusCode, Value) {
+        let (status, text) = self.get(address).await;
+        (status, serde_json::from_str(&text).unwrap_or_else(|error| panic!("{address}: {error}: {text}")))
+    }
+}
+
+async fn text(response: ServiceResponse<impl MessageBody>) -> (StatusCode, String) {
+    let status = response.status();
+    (status, String::from_utf8(read_body(response).await.to_vec()).unwrap())
+}
+
+/// An attempt with a log of these lines.
+pub(super) async fn attempt(
+    world: &World,
+    lines: &[&str],
+    ended: bool,
+) -> (String, String, Option<crate::store::logs::LogWriter>) {
+    let drv = samples::drv(7_001, "libfoo-2.0");
+    let time: AttemptTime = "20261120T124000.123Z".parse().unwrap();
+    let new = NewAttempt { drv: drv.clone(), time: time.to_string(), builder: "local".into(), review: None };
+    world.house.db.start_attempt(new).await.unwrap();
+    let mut log = world.house.logs.create(&drv, &time).unwrap();
+    for line in lines {
+        log.line(None, line.as_bytes());
+    }
+    let log = if ended {
+        log.finish().unwrap();
+        let end = AttemptEnd {
+            drv: drv.clone(),
+            time: time.to_string(),
+            outcome: Outcome::Failed,
+            seconds: 2.5,
+            message: Some("builder failed".into()),
+            cpu_seconds: None,
+            peak_memory_bytes: None,
+        };
+        world.house.db.finish_attempt(end).await.unwrap();
+        None
+    } else {
+        Some(log)
+    };
+    (drv.base_name().to_owned(), time.to_string(), log)
+}

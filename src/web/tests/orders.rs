@@ -1,0 +1,73 @@
+//! Who may order something.
+
+use super::*;
+
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+/// A button pressed on a page, on this machine.
+fn pressed(action: &str) -> TestRequest {
+    TestRequest::post()
+        .uri(&format!("/api/reviews/00c0ffee00c0ffee/{action}"))
+        .peer_addr("127.0.0.1:40000".parse().unwrap())
+        .insert_header((header::HOST, "localhost:8080"))
+        .insert_header((header::ORIGIN, "http://localhost:8080"))
+        .insert_header(("sec-fetch-site", "same-origin"))
+        .insert_header((header::COOKIE, format!("other=1; snowgate_csrf={TOKEN}")))
+        .set_payload(format!("csrf={TOKEN}"))
+}
+
+#[actix_web::test]
+async fn a_button_on_our_page_on_this_machine_orders() {
+    let world = World::new().with_review(&samples::blocked()).await;
+    let (status, body) = text(world.ask(pressed("rerun")).await).await;
+    assert_eq!((status, body.as_str()), (StatusCode::ACCEPTED, "{\"id\":\"00c0ffee00c0ffee\",\"action\":\"rerun\"}"));
+    assert_eq!(*world.crew.orders.lock().unwrap(), ["rerun 00c0ffee00c0ffee"]);
+    let answer = world.ask(pressed("rerun").insert_header((header::ACCEPT, "text/html"))).await;
+    assert_eq!(answer.status(), StatusCode::SEE_OTHER);
+    assert_eq!(answer.headers().get(header::LOCATION).unwrap(), "/r/local/packages/pull/3");
+    let (status, body) = text(world.ask(pressed("cancel")).await).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    assert!(body.contains("The review has ended already."), "{body}");
+}
+
+#[actix_web::test]
+async fn the_form_on_the_page_has_the_cookies_token() {
+    let world = World::new().with_review(&samples::blocked()).await;
+    let answer = world.ask(TestRequest::get().uri("/r/local/packages/pull/3")).await;
+    let cookie = answer.headers().get(header::SET_COOKIE).unwrap().to_str().unwrap().to_owned();
+    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"));
+    let token = cookie.split(['=', ';']).nth(1).unwrap().to_owned();
+    let (_, page) = text(answer).await;
+    assert!(page.contains(&format!("name=\"csrf\" value=\"{token}\"")));
+    assert!(page.contains("disabled"), "a visitor from elsewhere sees that the button is not for him");
+}
+
+#[actix_web::test]
+async fn nobody_else_orders() {
+    let world = World::new().with_review(&samples::blocked()).await;
+    let forged = [
+        ("from another machine", pressed("rerun").peer_addr("10.0.0.7:40000".parse().unwrap())),
+        ("through a proxy", pressed("rerun").insert_header(("x-forwarded-for", "10.0.0.7"))),
+        (
+            "a foreign name that points here",
+            pressed("rerun").insert_header((header::HOST, "evil.example")).insert_header((header::ORIGIN, "http://evil.example")),
+        ),
+        ("from another site", pressed("rerun").insert_header((header::ORIGIN, "https://evil.example"))),
+        ("from a sandboxed frame", pressed("rerun").insert_header((header::ORIGIN, "null"))),
+        ("cross-site, says the browser", pressed("rerun").insert_header(("sec-fetch-site", "cross-site"))),
+        ("from another port", pressed("rerun").insert_header(("sec-fetch-site", "same-site"))),
+        ("without the token", pressed("rerun").set_payload("")),
+        ("with another token", pressed("rerun").set_payload("csrf=ffffffffffffffffffffffffffffffff")),
+        ("with an empty cookie", pressed("rerun").insert_header((header::COOKIE, "snowgate_csrf=")).set_payload("csrf=")),
+        ("what needs an account", pressed("merge")),
+    ];
+    for (who, request) in forged {
+        let (status, body) = text(world.ask(request).await).await;
+        assert_eq!(status, StatusCode::FORBIDDEN, "{who}");
+        assert!(body.starts_with("{\"error\":{\"code\":"), "{who}: {body}");
+    }
+    assert!(world.crew.orders.lock().unwrap().is_empty());
+    let (status, page) =
+        text(world.ask(pressed("rerun").set_payload("").insert_header((header::ACCEPT, "text/html"))).await).await;
+    assert!(status == StatusCode::FORBIDDEN && page.starts_with("<!DOCTYPE html>"));
+}
