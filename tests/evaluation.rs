@@ -269,10 +269,10 @@ async fn an_attribute_that_takes_for_ever_is_stopped_and_leaves_no_process() {
     let tree = Tree::new(&format!(
         "let loop = {sum} (builtins.genList (x: {sum} (builtins.genList (y: y) 1000000)) 1000000); in {{ a = derivation {{ name = \"x${{toString loop}}\"; }}; }}"
     ));
-    let limits = Limits { seconds_per_attribute: 1, ..LIMITS };
+    let limits = Limits { seconds_per_attribute: 3, ..LIMITS };
     let evaluated = tree.evaluator(limits).evaluate(&tree.request(), Arc::new(|_, _, _| {})).await.unwrap();
     assert!(!evaluated.lasting);
-    assert_eq!(told(&evaluated.evaluation)["a"], "error: the evaluation took longer than 1 s and was stopped");
+    assert_eq!(told(&evaluated.evaluation)["a"], "error: the evaluation took longer than 3 s and was stopped");
     assert_eq!(processes_that_name(&tree.checkout()), 0);
 }
 

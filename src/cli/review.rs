@@ -58,7 +58,7 @@ pub struct Arguments {
     /// Only this variant of snowgate.toml's jobsets.
     #[arg(long, value_name = "NAME")]
     variant: Option<String>,
-    /// Enter every attribute set, whether it says recurseForDerivations or not.
+    /// Enter every attribute set, whether it says recurseForDerivations or not (as Hydra does with a release.nix).
     #[arg(long)]
     force_recurse: bool,
     /// Review the merge of head into the base (the default).

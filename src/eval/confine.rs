@@ -87,19 +87,13 @@ fn confine(spec: &Spec) -> anyhow::Result<ExitCode> {
     die_with_parent();
     if let Some(stage) = &spec.stage {
         enter_namespaces(spec.network)?;
-        build_file_system(stage, &spec.views)?;
         // SAFETY: this process has one thread.
         match unsafe { fork() }.context("fork")? {
             // the child is the first process of its namespace: when it ends, all that it started ends
             ForkResult::Parent { child } => return wait(child),
             ForkResult::Child => die_with_parent(),
         }
-        // Nix's collector asks /proc for its own stack; some containers forbid the mount, and it does without
-        if let Err(error) =
-            mount(Some("proc"), "/proc", Some("proc"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC, None::<&str>)
-        {
-            tracing::debug!("no /proc for the evaluator: {error}");
-        }
+        build_file_system(stage, &spec.views)?;
     }
     drop_privileges(spec.uid)?;
     limit(spec.memory_bytes)?;
@@ -154,6 +148,12 @@ fn build_file_system(stage: &Path, views: &[View]) -> anyhow::Result<()> {
     for view in views.iter().chain(["/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"].map(View::same).iter()) {
         show(stage, view)?;
     }
+    // while the machine's own /proc is in sight: without it an ordinary user may not mount another. Nix's collector asks it for its
+    // own stack; some containers forbid the mount, and it does without
+    let hidden = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    if let Err(error) = mount(Some("proc"), &stage.join("proc"), Some("proc"), hidden, none) {
+        tracing::debug!("no /proc for the evaluator: {error}");
+    }
     let old = stage.join("old");
     fs::create_dir(&old)?;
     pivot_root(stage, &old).context("changing the root")?;
@@ -183,23 +183,33 @@ fn show(stage: &Path, view: &View) -> anyhow::Result<()> {
     } else {
         fs::File::create(&target)?;
     }
-    let none = None::<&str>;
-    mount(Some(&view.source), &target, none, MsFlags::MS_BIND, none)
+    // with what is mounted below it: an ordinary user may not uncover what a mount hides
+    mount(Some(&view.source), &target, None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>)
         .with_context(|| format!("showing {}", view.source.display()))?;
-    // a remount must name the flags that the mount already has, or a user namespace may not change it
-    let kept = nix::sys::statvfs::statvfs(&target).map(|stat| stat.flags()).unwrap_or(nix::sys::statvfs::FsFlags::empty());
-    let mut flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | MsFlags::MS_NOSUID;
-    for (kept_flag, flag) in [
-        (nix::sys::statvfs::FsFlags::ST_NODEV, MsFlags::MS_NODEV),
-        (nix::sys::statvfs::FsFlags::ST_NOEXEC, MsFlags::MS_NOEXEC),
-        (nix::sys::statvfs::FsFlags::ST_NOATIME, MsFlags::MS_NOATIME),
-        (nix::sys::statvfs::FsFlags::ST_RELATIME, MsFlags::MS_RELATIME),
-    ] {
-        if kept.contains(kept_flag) {
-            flags |= flag;
-        }
-    }
-    mount(none, &target, none, flags, none).with_context(|| format!("making {} read-only", view.target.display()))
+    make_read_only(&target).with_context(|| format!("making {} read-only", view.target.display()))
+}
+
+/// mount_setattr(2): the mount and all below it. Flags that they already have stay.
+fn make_read_only(target: &Path) -> io::Result<()> {
+    let path = std::ffi::CString::new(target.as_os_str().as_encoded_bytes())?;
+    let attributes = libc::mount_attr {
+        attr_set: libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: 0,
+    };
+    // SAFETY: the path is a C string and the attributes are a whole structure of the size that is named; both outlive the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            libc::AT_RECURSIVE,
+            &raw const attributes,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 fn drop_privileges(uid: Option<u32>) -> anyhow::Result<()> {

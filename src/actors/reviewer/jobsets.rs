@@ -62,6 +62,8 @@ async fn find(git: &Repository, base: &TreeId, head: &TreeId) -> Result<JobsetSo
 }
 
 fn plain(source: JobsetSource) -> Jobset {
+    // Hydra enters every set of its jobsets, and `release.nix` is written for Hydra
+    let force_recurse = matches!(&source, JobsetSource::File(file) if file.rsplit('/').next() == Some("release.nix"));
     Jobset {
         name: JobsetName::new("default"),
         source,
@@ -69,7 +71,7 @@ fn plain(source: JobsetSource) -> Jobset {
         systems: Vec::new(),
         args: BTreeMap::new(),
         argstrs: BTreeMap::new(),
-        force_recurse: false,
+        force_recurse,
     }
 }
 
