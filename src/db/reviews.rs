@@ -10,7 +10,7 @@ use super::schema::{pulls as p, reports, reviews as r};
 use super::threads::Fault;
 use super::{Db, DbError};
 use crate::domain::{CommitId, RepositoryName, ReviewId, TreeId};
-use crate::review::report::{Decision, Report, State};
+use crate::review::report::{Decision, Report, State, Verdict};
 
 const WHAT: &str = "a review";
 
@@ -103,6 +103,9 @@ fn rows(raw: Vec<Raw>) -> Result<Vec<ReviewRow>, Fault> {
     Ok(raw.into_iter().map(ReviewRow::try_from).collect::<Result<_, _>>()?)
 }
 
+/// The summary of a review that a newer one ended.
+const SUPERSEDED: &str = "Pending: a newer review took this one's place.";
+
 const OPEN: [&str; 2] = ["evaluating", "building"];
 
 impl Db {
@@ -168,7 +171,10 @@ impl Db {
         self.threads
             .write(move |connection| {
                 let changed = diesel::update(r::table.find(id.as_str()).filter(not_given_up()))
-                    .set((r::state.eq(word(state)), sentence.as_ref().map(|text| r::summary.eq(text)), r::updated_at.eq(now())))
+                    .set((
+                        (r::state.eq(word(state)), r::decision.eq(word(Decision::Pending))),
+                        (sentence.as_ref().map(|text| r::summary.eq(text)), r::updated_at.eq(now())),
+                    ))
                     .execute(connection)?;
                 if changed == 0 { exists(connection, &id) } else { Ok(()) }
             })
@@ -185,13 +191,18 @@ impl Db {
             .await
     }
 
+    /// The report as it was stored last. A review that was ended since, by a newer one or by a fault, has no more recent one: it
+    /// is given the end that its row tells.
     pub async fn report(&self, id: &ReviewId) -> Result<Option<Report>, DbError> {
         let id = id.clone();
         self.threads
             .read(move |connection| {
-                let json: Option<Vec<u8>> =
-                    reports::table.find(id.as_str()).select(reports::json).first(connection).optional()?;
-                Ok(json.map(|json| expanded("a report", &json)).transpose()?)
+                let Some(json) = reports::table.find(id.as_str()).select(reports::json).first(connection).optional()? else {
+                    return Ok(None);
+                };
+                let json: Vec<u8> = json;
+                let row = r::table.find(id.as_str()).select(Raw::as_select()).first(connection)?;
+                Ok(Some(as_of(expanded("a report", &json)?, ReviewRow::try_from(row)?)))
             })
             .await
     }
@@ -257,11 +268,22 @@ fn supersede(connection: &mut SqliteConnection, review: &NewReview, number: i64,
     let before = r::table.filter(r::repository.eq(repository)).filter(r::number.eq(number)).filter(r::id.ne(id));
     let ended: Vec<String> = before.filter(r::state.eq_any(OPEN)).select(r::id).load(connection)?;
     diesel::update(before.filter(r::state.eq_any(OPEN)))
-        .set((r::state.eq(word(State::Cancelled)), r::updated_at.eq(now)))
+        .set((
+            (r::state.eq(word(State::Cancelled)), r::updated_at.eq(now)),
+            (r::decision.eq(word(Decision::Pending)), r::summary.eq(SUPERSEDED)),
+        ))
         .execute(connection)?;
     diesel::update(before.filter(r::superseded_by.is_null())).set(r::superseded_by.eq(id)).execute(connection)?;
     diesel::update(p::table.find((repository, number))).set(p::review.eq(id)).execute(connection)?;
     Ok(ended.into_iter().map(ReviewId::new).collect())
+}
+
+fn as_of(mut report: Report, row: ReviewRow) -> Report {
+    if report.state != row.state {
+        report.state = row.state;
+        report.verdict = Verdict { decision: row.decision, summary: row.summary, reasons: Vec::new() };
+    }
+    report
 }
 
 fn not_given_up() -> diesel::dsl::Or<diesel::dsl::IsNull<r::superseded_by>, diesel::dsl::NotEq<r::state, &'static str>> {

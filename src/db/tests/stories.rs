@@ -341,6 +341,10 @@ async fn a_push_supersedes_the_review_under_way() {
         ]
     );
     assert_eq!(by_age[1].rebuilds, 1);
+    // the report that was stored last says that it is being built
+    let stored = db.report(&"r2".into()).await.unwrap().unwrap();
+    assert_eq!((stored.state, stored.verdict.decision), (State::Cancelled, Decision::Pending));
+    assert_eq!(stored.verdict.summary, by_age[1].summary);
     assert_eq!(db.pull(&NAME.into(), 1).await.unwrap().unwrap().review, Some("r3".into()));
     assert_eq!(db.open_reviews().await.unwrap().len(), 1);
     assert_eq!(db.latest_reviews(2).await.unwrap().len(), 2);
