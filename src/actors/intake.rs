@@ -3,8 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context, ContextFutureSpawner, Handler, Message, ResponseActFuture, StreamHandler, WrapFuture};
+use actix::{
+    Actor, ActorFutureExt, AsyncContext, Context, ContextFutureSpawner, Handler, Message, ResponseActFuture, StreamHandler,
+    WrapFuture,
+};
 use futures_util::StreamExt;
 
 use super::evaluator::Reuse;
@@ -35,6 +39,8 @@ pub struct Configuration {
     pub scratch: std::path::PathBuf,
     /// Nix settings of evaluations.
     pub options: BTreeMap<String, String>,
+    /// A repository is read again after so long even if nothing was noticed, and tried again if it can't be read.
+    pub poll: Duration,
 }
 
 /// A hint: this repository may have changed.
@@ -60,6 +66,41 @@ impl Intake {
         LocalForge::open(name, path, base_branch, self.desk.scratch.clone())
     }
 
+    /// Opens a repository, takes up its reviews and watches it; one that can't be opened is tried again after a while.
+    fn take_up(&self, configured: Configured, context: &mut Context<Self>) {
+        let (opening, visit, name) = (self.open(&configured), self.desk(), configured.name.clone());
+        let opened = async move {
+            match opening.await {
+                Ok(forge) => {
+                    // what was under way when the house last closed goes on
+                    let forge = Arc::new(forge);
+                    visit.resume(&forge).await;
+                    Ok(forge)
+                }
+                Err(error) => {
+                    tracing::error!("{} can't be read: {error}", configured.name);
+                    visit.unreadable(&configured, error.to_string()).await;
+                    Err(configured)
+                }
+            }
+        };
+        let watched = opened.into_actor(self).map(move |opened, intake, context| {
+            let forge = match opened {
+                Ok(forge) => forge,
+                Err(configured) => {
+                    context.run_later(intake.desk.poll, move |intake, context| intake.take_up(configured, context));
+                    return;
+                }
+            };
+            // watch first, then read: what happens in between is not missed
+            let watched = name.clone();
+            let hints = forge.watch(intake.desk.poll).map(move |()| Look(watched.clone()));
+            intake.forges.insert(name.clone(), forge);
+            context.add_stream(futures_util::stream::once(std::future::ready(Look(name))).chain(hints));
+        });
+        context.spawn(watched);
+    }
+
     fn desk(&self) -> Visit {
         Visit { reviews: self.reviews.clone(), configuration: self.desk.clone() }
     }
@@ -69,36 +110,8 @@ impl Actor for Intake {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
-        for configured in &self.desk.repositories {
-            let name = configured.name.clone();
-            let (opening, visit, configured) = (self.open(configured), self.desk(), configured.clone());
-            let opened = async move {
-                match opening.await {
-                    Ok(forge) => {
-                        // what was under way when the house last closed goes on
-                        let forge = Arc::new(forge);
-                        visit.resume(&forge).await;
-                        Some(forge)
-                    }
-                    Err(error) => {
-                        tracing::error!("{} can't be read: {error}", configured.name);
-                        visit.unreadable(&configured, error.to_string()).await;
-                        None
-                    }
-                }
-            };
-            let opened = actix::ActorFutureExt::map(
-                opened.into_actor(self),
-                move |forge, intake: &mut Self, context: &mut Context<Self>| {
-                    let Some(forge) = forge else { return };
-                    // watch first, then read: what happens in between is not missed
-                    let watched = name.clone();
-                    let hints = forge.watch().map(move |()| Look(watched.clone()));
-                    intake.forges.insert(name.clone(), forge);
-                    context.add_stream(futures_util::stream::once(std::future::ready(Look(name.clone()))).chain(hints));
-                },
-            );
-            context.spawn(opened);
+        for configured in self.desk.repositories.clone() {
+            self.take_up(configured, context);
         }
     }
 }
@@ -127,6 +140,7 @@ impl Handler<Rerun> for Intake {
                 let row = visit.row(&id).await?;
                 let forge = forges.get(&row.repository);
                 let forge = forge.ok_or_else(|| ActionError::NotNow(format!("{} is not watched any more", row.repository)))?;
+                visit.is_current(&row).await?;
                 if visit.reviews.is_open(&id) {
                     return Err(ActionError::NotNow("the review is under way; cancel it first".into()));
                 }
@@ -164,6 +178,18 @@ struct Visit {
 impl Visit {
     async fn row(&self, id: &ReviewId) -> Result<ReviewRow, ActionError> {
         self.reviews.desk().db.review(id).await?.ok_or_else(|| ActionError::NoSuchReview(id.clone()))
+    }
+
+    /// What was decided on one head must not be ordered for another.
+    async fn is_current(&self, row: &ReviewRow) -> Result<(), ActionError> {
+        let Some(number) = row.number else { return Ok(()) };
+        let pull = self.reviews.desk().db.pull(&row.repository, number).await?;
+        match pull {
+            Some(pull) if pull.head != row.head_rev || pull.base != row.base_rev => Err(ActionError::NotNow(
+                "the change or its base has moved since that review; its newest review can be run again".into(),
+            )),
+            _ => Ok(()),
+        }
     }
 
     async fn look(&self, forge: &LocalForge) {

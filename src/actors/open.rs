@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +20,7 @@ use crate::db::Db;
 use crate::eval::{self, Confinement, Limits};
 use crate::git::Worktrees;
 use crate::store::logs::Logs;
-use crate::store::{BinaryCaches, ClientSettings, Nix, Store};
+use crate::store::{BinaryCaches, ClientSettings, Nix, Store, last_daemon_ended};
 
 const SCHEDULER_MAILBOX: usize = 65_536;
 const POOL_MAILBOX: usize = 1024;
@@ -29,6 +30,9 @@ const STORE_DIR: &str = "/nix/store";
 
 /// Trees that are checked out at once: both sides of two reviews.
 const WORKTREES: usize = 4;
+
+/// A daemon that does not end when its connection does is killed after five seconds.
+const LAST_DAEMON: Duration = Duration::from_secs(6);
 
 /// The posts that every command with builds needs.
 pub struct Opened {
@@ -124,6 +128,15 @@ pub async fn open(
     };
     let desk = Desk { evaluator, scheduler, store, logs, db, events, log_urls };
     Ok(Opened { desk, pool, confinement })
+}
+
+/// The last one out: waits for the daemons, so that neither they nor their builders outlive this process. To be called when what
+/// [`open`] returned is dropped.
+pub async fn last_one_out() {
+    let ended = tokio::task::spawn_blocking(|| last_daemon_ended(LAST_DAEMON)).await;
+    if !matches!(ended, Ok(true)) {
+        tracing::warn!("a Nix daemon has not ended; it is left to the system");
+    }
 }
 
 fn hire_scheduler(

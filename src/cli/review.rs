@@ -132,6 +132,7 @@ async fn review(arguments: &Arguments) -> Result<Status, Stop> {
     let db = Db::open(&state).map_err(Stop::incomplete)?;
     let reviewed = with_database(arguments, &settings, &state, db.clone()).await;
     db.close().await;
+    open::last_one_out().await;
     reviewed
 }
 

@@ -74,6 +74,7 @@ pub async fn serve(settings: &Settings, live: Option<Live>, ready: impl FnOnce(&
     let db = Db::open(&state).map_err(Fault::house)?;
     let served = with_database(settings, live, &state, db.clone(), listener, ready).await;
     db.close().await;
+    open::last_one_out().await;
     served
 }
 
@@ -94,6 +95,7 @@ async fn with_database(
         repositories: settings.repositories.clone(),
         scratch: state.objects(),
         options: settings.build.options.clone(),
+        poll: settings.limits.poll(),
     });
     let intake = supervise(
         "intake",

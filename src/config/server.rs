@@ -260,6 +260,12 @@ fn is_repository_name(name: &str) -> bool {
     name.split_once('/').is_some_and(|(owner, name)| is_part(owner) && is_part(name))
 }
 
+impl Limits {
+    pub fn poll(&self) -> Duration {
+        Duration::from_secs(self.poll_seconds)
+    }
+}
+
 impl Eval {
     pub fn timeout(&self) -> Duration {
         Duration::from_secs(self.timeout_seconds)

@@ -5,6 +5,8 @@
 
 pub mod local;
 
+use std::time::Duration;
+
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
@@ -17,9 +19,9 @@ pub trait Forge: Send + Sync {
     /// The truth at this moment.
     fn read(&self) -> BoxFuture<'_, Result<RepositoryState, ForgeError>>;
 
-    /// A hint each time that something may have changed, coalesced; also one now and then without a reason, so that a missed
-    /// change heals. What happens after this function returned is not missed: watch first, then read.
-    fn watch(&self) -> BoxStream<'static, ()>;
+    /// A hint each time that something may have changed, coalesced; also one `every` so often without a reason, so that a
+    /// missed change heals. What happens after this function returned is not missed: watch first, then read.
+    fn watch(&self, every: Duration) -> BoxStream<'static, ()>;
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,6 +7,7 @@ mod watch;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -109,8 +110,8 @@ impl Forge for LocalForge {
         self.state().boxed()
     }
 
-    fn watch(&self) -> BoxStream<'static, ()> {
-        watch::hints(self.repository.common_dir(), watch::EVERY)
+    fn watch(&self, every: Duration) -> BoxStream<'static, ()> {
+        watch::hints(self.repository.common_dir(), every)
     }
 }
 

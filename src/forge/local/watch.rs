@@ -9,9 +9,6 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 
-/// A hint without a reason comes this often: some file systems report nothing, and watches are a limited resource.
-pub(super) const EVERY: Duration = Duration::from_secs(30);
-
 /// A push writes many files; the hint comes when it has been quiet for so long …
 const QUIET: Duration = Duration::from_millis(60);
 /// … but no later than this after the first change.
@@ -27,7 +24,8 @@ struct Watch {
     timer: Interval,
 }
 
-/// Hints for the repository whose references lie in `common_dir`. The watch stands when this returns.
+/// Hints for the repository whose references lie in `common_dir`, one of them `every` so often without a reason: some file systems
+/// report nothing, and watches are a limited resource. The watch stands when this returns.
 pub(super) fn hints(common_dir: &Path, every: Duration) -> BoxStream<'static, ()> {
     let (sender, hints) = mpsc::channel(1);
     let watcher = match start(common_dir, sender.clone()) {
