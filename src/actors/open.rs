@@ -64,8 +64,9 @@ pub enum For {
     Serving,
 }
 
-/// `options` are Nix settings.
+/// `program` is Snowgate's own, as [`own_program`] finds it: the evaluator's walls are built by another process of it.
 pub async fn open(
+    program: PathBuf,
     settings: &Settings,
     state: &StateDir,
     db: Db,
@@ -78,7 +79,7 @@ pub async fn open(
     let house = |error: &dyn std::fmt::Display| CannotOpen::House(error.to_string());
     let store = Store::new(&nix, client_settings(settings, &options));
     let logs = Logs::open(state.logs()).map_err(|error| house(&format!("{}: {error}", state.logs().display())))?;
-    let evaluator = open_evaluator(settings, state, &nix, purpose, &events)?;
+    let evaluator = open_evaluator(program, settings, state, &nix, purpose, &events)?;
     let confinement = evaluator.confinement().clone();
     let worktrees = Worktrees::open(&state.trees(), WORKTREES).map_err(|error| house(&error))?;
     let tools = Tools {
@@ -213,6 +214,7 @@ fn client_settings(settings: &Settings, options: &BTreeMap<String, String>) -> C
 }
 
 fn open_evaluator(
+    program: PathBuf,
     settings: &Settings,
     state: &StateDir,
     nix: &Nix,
@@ -220,10 +222,8 @@ fn open_evaluator(
     events: &Events,
 ) -> Result<eval::Evaluator, CannotOpen> {
     let limits = Limits { memory_bytes: settings.eval.memory_bytes(), seconds_per_attribute: settings.eval.timeout_seconds };
-    let open = || -> anyhow::Result<eval::Evaluator> {
-        eval::Evaluator::open(own_program()?, &nix.program("nix"), state.evaluator(), limits, eval_workers(settings))
-    };
-    let evaluator = open().map_err(|error| CannotOpen::House(format!("the evaluator can't be set up: {error:#}")))?;
+    let evaluator = eval::Evaluator::open(program, &nix.program("nix"), state.evaluator(), limits, eval_workers(settings));
+    let evaluator = evaluator.map_err(|error| CannotOpen::House(format!("the evaluator can't be set up: {error:#}")))?;
     if let Confinement::Limited(reason) = evaluator.confinement() {
         match purpose {
             For::Serving if !settings.eval.accept_unconfined => return Err(CannotOpen::Unconfined(reason.clone())),
@@ -236,8 +236,8 @@ fn open_evaluator(
 }
 
 /// Ourselves, for the evaluator's walls. The link still works when the file was replaced by a newer one.
-fn own_program() -> std::io::Result<PathBuf> {
-    std::env::current_exe()
+pub fn own_program() -> Result<PathBuf, CannotOpen> {
+    std::env::current_exe().map_err(|error| CannotOpen::House(format!("Snowgate does not find its own program: {error}")))
 }
 
 fn processors() -> usize {

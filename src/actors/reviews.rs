@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::post::{Post, Tenure, supervise};
 use super::reviewer::{self, Desk, Done, Fault, Order, Reviewer};
+use super::scheduler::Forget;
 use crate::domain::ReviewId;
 use crate::review::report::State;
 
@@ -26,7 +27,7 @@ pub struct Reviews {
 struct Open {
     cancelled: CancellationToken,
     done: watch::Receiver<Option<Done>>,
-    _reviewer: Post<Reviewer>,
+    reviewer: Post<Reviewer>,
 }
 
 impl Reviews {
@@ -55,7 +56,7 @@ impl Reviews {
             let given_up = self.give_up(id.clone(), tell);
             supervise("reviewer", reviewer::MAILBOX, self.closing.clone(), Tenure::Task { crashes: CRASHES }, hire, given_up)
         };
-        self.open.borrow_mut().insert(id.clone(), Open { cancelled, done: done.clone(), _reviewer: reviewer });
+        self.open.borrow_mut().insert(id.clone(), Open { cancelled, done: done.clone(), reviewer });
         let (open, mut watched) = (self.open.clone(), done.clone());
         actix::spawn(async move {
             // an error: the house closed before the review was done
@@ -69,6 +70,8 @@ impl Reviews {
     fn give_up(&self, id: ReviewId, tell: watch::Sender<Option<Done>>) -> impl FnOnce() + 'static {
         let desk = self.desk.clone();
         move || {
+            // what the last Reviewer waited for was left for a successor
+            desk.scheduler.tell(Forget { review: id.clone() });
             let sentence = format!("the reviewer crashed {CRASHES} times; this is a bug of Snowgate's, and its log says where");
             actix::spawn(async move {
                 if let Err(error) = desk.db.set_review_state(&id, State::Error, Some(sentence.clone())).await {
@@ -83,6 +86,11 @@ impl Reviews {
     pub fn cancel(&self, id: &ReviewId) -> bool {
         let open = self.open.borrow();
         open.get(id).inspect(|open| open.cancelled.cancel()).is_some()
+    }
+
+    /// The post of an open review.
+    pub fn reviewer(&self, id: &ReviewId) -> Option<Post<Reviewer>> {
+        self.open.borrow().get(id).map(|open| open.reviewer.clone())
     }
 
     pub fn is_open(&self, id: &ReviewId) -> bool {

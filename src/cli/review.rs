@@ -153,8 +153,9 @@ async fn with_database(arguments: &Arguments, settings: &Settings, state: &State
     let id = new_id();
     let style = Style::for_stderr(arguments.quiet);
     let progress = Progress::start(events.subscribe(), id.clone(), style);
-    let opened =
-        open::open(settings, state, db.clone(), events, closing.clone(), For::OneReview).await.map_err(Stop::incomplete)?;
+    let program = open::own_program().map_err(Stop::incomplete)?;
+    let opened = open::open(program, settings, state, db.clone(), events, closing.clone(), For::OneReview).await;
+    let opened = opened.map_err(Stop::incomplete)?;
     let order = Order {
         id: id.clone(),
         repository: name_of(git.path()),

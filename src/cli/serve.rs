@@ -89,7 +89,8 @@ async fn with_database(
     // what was being built when the last process ended was not built to its end
     db.abandon_attempts().await.map_err(Fault::house)?;
     let (events, closing) = (Events::default(), CancellationToken::new());
-    let opened = open::open(settings, state, db.clone(), events.clone(), closing.clone(), For::Serving).await?;
+    let opened =
+        open::open(open::own_program()?, settings, state, db.clone(), events.clone(), closing.clone(), For::Serving).await?;
     let reviews = Reviews::new(opened.desk.clone(), closing.clone());
     let configuration = Arc::new(Configuration {
         repositories: settings.repositories.clone(),

@@ -3,6 +3,8 @@
 //! Builders wait at gates (named pipes) that the test opens, so that "in the middle of a build" is a place and not a moment. What
 //! is built is salted: every test builds afresh in the machine's own store.
 
+#![allow(dead_code, reason = "each test binary uses its own part of the vocabulary")]
+
 #[path = "http.rs"]
 pub mod http;
 
@@ -61,6 +63,11 @@ impl Place {
         repository
     }
 
+    /// One that was made before.
+    pub fn existing(&self, name: &str) -> Repository<'_> {
+        Repository { place: self, path: self.path(name) }
+    }
+
     /// Has the configuration name a repository, whether it is there or not.
     pub fn serves(&self, name: &str) {
         self.repositories.lock().unwrap().insert(name.to_owned(), self.path(name));
@@ -75,7 +82,8 @@ impl Place {
         Gate { path, pipe }
     }
 
-    fn configuration(&self) -> PathBuf {
+    /// The settings as a file.
+    pub fn configuration(&self) -> PathBuf {
         let mut text = format!(
             "listen = \"127.0.0.1:0\"\nstate_dir = \"{}\"\n\n[limits]\npoll_seconds = {}\n\n[eval]\naccept_unconfined = true\n\n[build]\njobs = 2\n\
              options = {{ sandbox = \"false\", substituters = \"\" }}\n",

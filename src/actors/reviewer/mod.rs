@@ -148,6 +148,10 @@ impl Actor for Reviewer {
     }
 
     fn stopped(&mut self, _: &mut Context<Self>) {
+        // a successor will ask for the same builds: what runs must not begin again
+        if std::thread::panicking() {
+            return;
+        }
         self.desk.scheduler.tell(Forget { review: self.order.id.clone() });
     }
 }
