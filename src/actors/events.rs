@@ -42,6 +42,12 @@ impl Events {
         drop(self.0.send(event));
     }
 
+    /// Says once what this machine can't do: to who watches, and to the journal.
+    pub fn notice(&self, text: String) {
+        tracing::warn!("{text}");
+        self.send(Event::Notice { text });
+    }
+
     pub fn subscribe(&self) -> broadcast::Receiver<Event> {
         self.0.subscribe()
     }

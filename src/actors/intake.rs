@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{
-    Actor, ActorFutureExt, AsyncContext, Context, ContextFutureSpawner, Handler, Message, ResponseActFuture, StreamHandler,
-    WrapFuture,
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, ContextFutureSpawner, Handler, Message, ResponseActFuture,
+    StreamHandler, WrapFuture,
 };
 use futures_util::StreamExt;
 
@@ -17,7 +17,7 @@ use super::house::ActionError;
 use super::reviewer::{Order, Wishes};
 use super::reviews::Reviews;
 use super::scheduler::Retry;
-use crate::config::server::Repository as Configured;
+use crate::config::server::{Repository as Configured, Settings};
 use crate::db::{NewReview, PullFilter, PullRow, PullState, RepositoryRow, ReviewRow};
 use crate::domain::{CommitId, RepositoryName, ReviewId};
 use crate::forge::local::LocalForge;
@@ -27,12 +27,13 @@ use crate::review::report::{Revision, State};
 pub const MAILBOX: usize = 1024;
 
 pub struct Intake {
-    desk: Arc<Configuration>,
+    configuration: Arc<Configuration>,
     reviews: Reviews,
     forges: BTreeMap<RepositoryName, Arc<LocalForge>>,
 }
 
 /// What an Intake works with.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Configuration {
     pub repositories: Vec<Configured>,
     /// Where new git objects go.
@@ -42,6 +43,23 @@ pub struct Configuration {
     /// A repository is read again after so long even if nothing was noticed, and tried again if it can't be read.
     pub poll: Duration,
 }
+
+impl Configuration {
+    /// The same with what new settings say.
+    pub fn with(&self, settings: &Settings) -> Self {
+        Self {
+            repositories: settings.repositories.clone(),
+            scratch: self.scratch.clone(),
+            options: settings.eval_options(),
+            poll: settings.limits.poll(),
+        }
+    }
+}
+
+/// The configuration is another: the Intake goes, and its successor goes by the new one. Open reviews stay open.
+#[derive(Clone, Message)]
+#[rtype(result = "()")]
+pub struct TakeUp;
 
 /// A hint: this repository may have changed.
 struct Look(RepositoryName);
@@ -57,18 +75,18 @@ pub struct Rerun(pub ReviewId);
 pub struct Cancel(pub ReviewId);
 
 impl Intake {
-    pub fn new(desk: Arc<Configuration>, reviews: Reviews) -> Self {
-        Self { desk, reviews, forges: BTreeMap::new() }
+    pub fn new(configuration: Arc<Configuration>, reviews: Reviews) -> Self {
+        Self { configuration, reviews, forges: BTreeMap::new() }
     }
 
     fn open(&self, configured: &Configured) -> impl Future<Output = Result<LocalForge, crate::forge::ForgeError>> + use<> {
         let Configured { name, path, base_branch } = configured.clone();
-        LocalForge::open(name, path, base_branch, self.desk.scratch.clone())
+        LocalForge::open(name, path, base_branch, self.configuration.scratch.clone())
     }
 
     /// Opens a repository, takes up its reviews and watches it; one that can't be opened is tried again after a while.
     fn take_up(&self, configured: Configured, context: &mut Context<Self>) {
-        let (opening, visit, name) = (self.open(&configured), self.desk(), configured.name.clone());
+        let (opening, visit, name) = (self.open(&configured), self.visit(), configured.name.clone());
         let opened = async move {
             match opening.await {
                 Ok(forge) => {
@@ -88,21 +106,21 @@ impl Intake {
             let forge = match opened {
                 Ok(forge) => forge,
                 Err(configured) => {
-                    context.run_later(intake.desk.poll, move |intake, context| intake.take_up(configured, context));
+                    context.run_later(intake.configuration.poll, move |intake, context| intake.take_up(configured, context));
                     return;
                 }
             };
             // watch first, then read: what happens in between is not missed
             let watched = name.clone();
-            let hints = forge.watch(intake.desk.poll).map(move |()| Look(watched.clone()));
+            let hints = forge.watch(intake.configuration.poll).map(move |()| Look(watched.clone()));
             intake.forges.insert(name.clone(), forge);
             context.add_stream(futures_util::stream::once(std::future::ready(Look(name))).chain(hints));
         });
         context.spawn(watched);
     }
 
-    fn desk(&self) -> Visit {
-        Visit { reviews: self.reviews.clone(), configuration: self.desk.clone() }
+    fn visit(&self) -> Visit {
+        Visit { reviews: self.reviews.clone(), configuration: self.configuration.clone() }
     }
 }
 
@@ -110,7 +128,7 @@ impl Actor for Intake {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
-        for configured in self.desk.repositories.clone() {
+        for configured in self.configuration.repositories.clone() {
             self.take_up(configured, context);
         }
     }
@@ -119,7 +137,7 @@ impl Actor for Intake {
 impl StreamHandler<Look> for Intake {
     fn handle(&mut self, Look(name): Look, context: &mut Context<Self>) {
         let Some(forge) = self.forges.get(&name).cloned() else { return };
-        let visit = self.desk();
+        let visit = self.visit();
         // one reading at a time, so that two never begin two reviews of one change
         async move { visit.look(&forge).await }.into_actor(self).wait(context);
     }
@@ -129,11 +147,19 @@ impl StreamHandler<Look> for Intake {
     }
 }
 
+impl Handler<TakeUp> for Intake {
+    type Result = ();
+
+    fn handle(&mut self, _: TakeUp, context: &mut Context<Self>) {
+        context.stop();
+    }
+}
+
 impl Handler<Rerun> for Intake {
     type Result = ResponseActFuture<Self, Result<(), ActionError>>;
 
     fn handle(&mut self, Rerun(id): Rerun, _: &mut Context<Self>) -> Self::Result {
-        let visit = self.desk();
+        let visit = self.visit();
         let forges = self.forges.clone();
         Box::pin(
             async move {
@@ -158,7 +184,7 @@ impl Handler<Cancel> for Intake {
     type Result = ResponseActFuture<Self, Result<(), ActionError>>;
 
     fn handle(&mut self, Cancel(id): Cancel, _: &mut Context<Self>) -> Self::Result {
-        let visit = self.desk();
+        let visit = self.visit();
         Box::pin(
             async move {
                 visit.row(&id).await?;

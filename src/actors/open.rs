@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use super::evaluator::{self, Evaluator, Tools};
-use super::events::{Event, Events};
+use super::events::Events;
 use super::pool::{Pool, local_offer};
 use super::post::{Post, Tenure, supervise};
 use super::reviewer::{Desk, LogUrls};
@@ -188,8 +188,7 @@ impl Caches {
                 Ok(BinaryCaches::Reachable) => store.clone(),
                 Ok(BinaryCaches::Unreachable(reason)) => {
                     let reason = reason.lines().next().unwrap_or_default().to_owned();
-                    self.events
-                        .send(Event::Notice { text: format!("no binary cache answers, everything is built here: {reason}") });
+                    self.events.notice(format!("no binary cache answers, everything is built here: {reason}"));
                     store.with(|settings| settings.substitute = false)
                 }
                 // the builds will meet the same fault and say so
@@ -227,9 +226,9 @@ fn open_evaluator(
     if let Confinement::Limited(reason) = evaluator.confinement() {
         match purpose {
             For::Serving if !settings.eval.accept_unconfined => return Err(CannotOpen::Unconfined(reason.clone())),
-            For::Serving | For::OneReview => events.send(Event::Notice {
-                text: format!("the evaluator sees this machine's files and network, and results may depend on where the tree stands: {reason}"),
-            }),
+            For::Serving | For::OneReview => events.notice(format!(
+                "the evaluator sees this machine's files and network, and results may depend on where the tree stands: {reason}"
+            )),
         }
     }
     Ok(evaluator)

@@ -3,6 +3,7 @@
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
+use super::config::Config;
 use super::evaluator::Evaluator;
 use super::house::{ActionError, ActorHealth, Away, Staff};
 use super::intake::{Cancel, Intake, Rerun};
@@ -17,6 +18,8 @@ pub struct Posts {
     pub evaluator: Post<Evaluator>,
     pub scheduler: Post<Scheduler>,
     pub pool: Post<Pool>,
+    /// Nobody, where the settings come from no file.
+    pub config: Option<Post<Config>>,
 }
 
 impl Staff for Posts {
@@ -31,7 +34,8 @@ impl Staff for Posts {
     }
 
     fn health(&self) -> BoxFuture<'static, Vec<ActorHealth>> {
-        let health = vec![self.intake.health(), self.evaluator.health(), self.scheduler.health(), self.pool.health()];
+        let mut health = vec![self.intake.health(), self.evaluator.health(), self.scheduler.health(), self.pool.health()];
+        health.extend(self.config.as_ref().map(Post::health));
         std::future::ready(health).boxed()
     }
 

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use super::{Status, complain, signals, start_tracing};
+use crate::actors::config::{self, Config};
 use crate::actors::events::Events;
 use crate::actors::house::House;
 use crate::actors::intake::{self, Configuration, Intake};
@@ -16,7 +18,7 @@ use crate::actors::open::{self, CannotOpen, For};
 use crate::actors::post::{Tenure, supervise};
 use crate::actors::reviews::Reviews;
 use crate::actors::staff::Posts;
-use crate::config::watch::{Edit, Live};
+use crate::config::watch::Live;
 use crate::config::{Settings, StateDir};
 use crate::db::Db;
 
@@ -92,31 +94,34 @@ async fn with_database(
     let opened =
         open::open(open::own_program()?, settings, state, db.clone(), events.clone(), closing.clone(), For::Serving).await?;
     let reviews = Reviews::new(opened.desk.clone(), closing.clone());
-    let configuration = Arc::new(Configuration {
+    let configuration = Arc::new(ArcSwap::from_pointee(Configuration {
         repositories: settings.repositories.clone(),
         scratch: state.objects(),
-        options: settings.build.options.clone(),
+        options: settings.eval_options(),
         poll: settings.limits.poll(),
-    });
-    let intake = supervise(
-        "intake",
-        intake::MAILBOX,
-        closing.clone(),
-        Tenure::Permanent,
-        move || {
-            let intake = Intake::new(configuration.clone(), reviews.clone());
+    }));
+    let intake = {
+        let configuration = configuration.clone();
+        let hire = move || {
+            let intake = Intake::new(configuration.load_full(), reviews.clone());
             async { Some(intake) }
-        },
-        || {},
-    );
-    if let Some(live) = live {
-        actix::spawn(watch_settings(live, closing.clone()));
-    }
+        };
+        supervise("intake", intake::MAILBOX, closing.clone(), Tenure::Permanent, hire, || {})
+    };
+    let config = live.map(|live| {
+        let (live, intake) = (Arc::new(live), intake.clone());
+        let hire = move || {
+            let config = Config::new(live.clone(), intake.clone(), configuration.clone());
+            async { Some(config) }
+        };
+        supervise("config", config::MAILBOX, closing.clone(), Tenure::Permanent, hire, || {})
+    });
     let posts = Posts {
         intake: intake.clone(),
         evaluator: opened.desk.evaluator.clone(),
         scheduler: opened.desk.scheduler.clone(),
         pool: opened.pool.clone(),
+        config,
     };
     let house = House::new(db, opened.desk.logs.clone(), events, closing.clone(), Arc::new(posts));
     let address = listener.local_addr().map_err(Fault::house)?;
@@ -137,26 +142,4 @@ async fn with_database(
     opened.desk.scheduler.ended().await;
     opened.desk.evaluator.ended().await;
     ended.map_err(Fault::house)
-}
-
-/// Says what becomes of each edit of the file.
-async fn watch_settings(live: Live, closing: CancellationToken) {
-    let mut edits = live.edits();
-    loop {
-        let edit = tokio::select! {
-            edit = edits.recv() => edit,
-            () = closing.cancelled() => return,
-        };
-        match edit {
-            Ok(Edit::Applied { restart_needed_for, .. }) if restart_needed_for.is_empty() => {
-                tracing::info!("the new settings are in force")
-            }
-            Ok(Edit::Applied { restart_needed_for, .. }) => {
-                tracing::warn!("new settings; these apply at the next start: {}", restart_needed_for.join(", "));
-            }
-            Ok(Edit::Refused(error)) => tracing::error!("the new settings are refused, the old ones stay in force: {error}"),
-            Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
-            Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
-        }
-    }
 }

@@ -96,9 +96,6 @@ pub struct Build {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Evaluations at once.
-    #[schemars(range(min = 1))]
-    pub evaluations: u32,
     /// Repositories are read again after so many seconds even if nothing was noticed.
     #[schemars(range(min = 1))]
     pub poll_seconds: u64,
@@ -151,7 +148,7 @@ impl Default for Build {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { evaluations: 2, poll_seconds: 60 }
+        Self { poll_seconds: 60 }
     }
 }
 
@@ -190,11 +187,23 @@ impl Settings {
         }
     }
 
+    /// The Nix settings of evaluations.
+    pub fn eval_options(&self) -> BTreeMap<String, String> {
+        let mut options = self.build.options.clone();
+        if !self.eval.allowed_uris.is_empty() {
+            options.insert("allowed-uris".into(), self.eval.allowed_uris.join(" "));
+        }
+        options
+    }
+
     /// Keys that differ and apply at the next start only.
     pub fn restart_needed_for(&self, next: &Self) -> Vec<&'static str> {
         let mut keys = Vec::new();
         keys.extend((self.listen != next.listen).then_some("listen"));
         keys.extend((self.state_dir != next.state_dir).then_some("state_dir"));
+        let eval = Eval { allowed_uris: next.eval.allowed_uris.clone(), ..self.eval.clone() };
+        keys.extend((eval != next.eval).then_some("eval"));
+        keys.extend((self.build != next.build).then_some("build"));
         keys.extend((self.log != next.log).then_some("log"));
         keys
     }
@@ -214,7 +223,6 @@ impl Settings {
             (["build", "timeout"], self.build.timeout),
             (["build", "max_silent"], self.build.max_silent),
             (["build", "max_log_mb"], Some(self.build.max_log_mb)),
-            (["limits", "evaluations"], Some(u64::from(self.limits.evaluations))),
             (["limits", "poll_seconds"], Some(self.limits.poll_seconds)),
         ];
         for (path, value) in at_least_one {

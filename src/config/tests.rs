@@ -185,8 +185,8 @@ fn settings() -> impl Strategy<Value = Settings> {
         (text(), proptest::option::of(text())).prop_map(|(path, base_branch)| (PathBuf::from(format!("/{path}")), base_branch));
     let listen = (any::<std::net::IpAddr>(), any::<u16>()).prop_map(std::net::SocketAddr::from);
     let own = (listen, proptest::option::of(text()), proptest::option::of(text()), text());
-    (own, proptest::collection::vec(repository, 0..4), eval, build, 1..9u32, 1..1000u64).prop_map(
-        |((listen, state_dir, public_url, filter), repositories, eval, build, evaluations, poll_seconds)| Settings {
+    (own, proptest::collection::vec(repository, 0..4), eval, build, 1..1000u64).prop_map(
+        |((listen, state_dir, public_url, filter), repositories, eval, build, poll_seconds)| Settings {
             listen,
             state_dir: state_dir.map(|dir| format!("/{dir}").into()),
             public_url: public_url.map(|url| format!("https://{url}")),
@@ -200,7 +200,7 @@ fn settings() -> impl Strategy<Value = Settings> {
                 .collect(),
             eval,
             build,
-            limits: Limits { evaluations, poll_seconds },
+            limits: Limits { poll_seconds },
             log: Log { filter },
         },
     )
@@ -263,7 +263,7 @@ mod hot_reload {
         // written in place
         std::fs::write(&file, "listen = \"[::1]:1\"\n[build]\njobs = 2\n").unwrap();
         let Edit::Applied { settings, restart_needed_for } = edit(&mut edits).await else { panic!() };
-        assert_eq!((settings.build.jobs, restart_needed_for), (Some(2), vec!["listen"]));
+        assert_eq!((settings.build.jobs, restart_needed_for), (Some(2), vec!["listen", "build"]));
         assert_eq!(live.current().build.jobs, Some(2));
 
         std::fs::write(&file, "[build]\njobs = 3\nbogus = 1\n").unwrap();
