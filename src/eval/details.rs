@@ -7,7 +7,9 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::driver::{Driver, Heard, Launch, Telling, Usage};
-use super::evaluator::{EvalFailure, Evaluator, Request, StoreView};
+use super::evaluator::Evaluator;
+use super::launch::StoreView;
+use super::terms::{EvalFailure, Request};
 use super::worker::{Described, Guard, cause_of_death};
 use super::{message, nix_text};
 use crate::domain::{Attr, AttrPath, Detail, DrvPath, EvalError};

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::evaluator::EvalFailure;
 use super::nix_text;
+use super::terms::EvalFailure;
 
 /// The remote inputs by their node in `flake.lock`.
 #[derive(Debug, Default, Clone)]

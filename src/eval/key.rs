@@ -6,7 +6,8 @@ use sha2::{Digest, Sha256};
 
 use super::confine::Confinement;
 use super::driver::DRIVER;
-use super::evaluator::{Request, TREE};
+use super::launch::TREE;
+use super::terms::Request;
 use crate::config::repository::{Jobset, JobsetSource};
 
 /// Increased when what is stored of an evaluation, or how it is driven, changes in a way that the driver's text does not show.

@@ -15,13 +15,16 @@ mod evaluator;
 mod flake;
 mod frontier;
 mod key;
+mod launch;
 mod message;
 mod nix_text;
 mod store_access;
+mod terms;
 mod worker;
 
 pub use confine::Confinement;
 pub use details::{Details, Target};
-pub use evaluator::{EvalFailure, Evaluated, Evaluator, Limits, Progress, Request};
+pub use evaluator::Evaluator;
 pub use key::evaluation_key;
 pub use store_access::StoreSocket;
+pub use terms::{EvalFailure, Evaluated, Limits, Progress, Request};

@@ -8,8 +8,8 @@ use serde::Deserialize;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::driver::{Driver, Heard, Launch, Process, Telling, Usage};
-use super::evaluator::{EvalFailure, Limits, Progress};
 use super::frontier::{Batch, Found, Frontier};
+use super::terms::{EvalFailure, Limits, Progress};
 use super::{confine, message, nix_text};
 use crate::domain::{Attr, AttrPath, EvalError, Job, OutputName, System};
 
