@@ -97,6 +97,8 @@ in
         cfg.settings.listen
         cfg.settings.state_dir
         (builtins.toJSON (cfg.settings.log or { }))
+        (builtins.toJSON (cfg.settings.eval or { }))
+        (builtins.toJSON (cfg.settings.build or { }))
       ];
       serviceConfig.ReadWritePaths = mkIf (cfg.settings.state_dir != "/var/lib/snowgate") [ cfg.settings.state_dir ];
     };

@@ -73,6 +73,10 @@ impl Place {
         self.repositories.lock().unwrap().insert(name.to_owned(), self.path(name));
     }
 
+    pub fn serves_no_more(&self, name: &str) {
+        self.repositories.lock().unwrap().remove(name);
+    }
+
     pub fn gate(&self, name: &str) -> Gate {
         let path = self.path(name);
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();

@@ -11,8 +11,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
-    /// Names in lower case.
-    headers: Vec<(String, String)>,
+    headers: Headers,
     pub body: String,
 }
 
@@ -34,13 +33,10 @@ pub fn request(at: SocketAddr, method: &str, path: &str, headers: &[Header<'_>],
 
 type Body = Box<dyn BufRead + Send>;
 
-fn send(
-    at: SocketAddr,
-    method: &str,
-    path: &str,
-    headers: &[Header<'_>],
-    body: &str,
-) -> io::Result<(u16, Vec<(String, String)>, Body)> {
+/// Names in lower case.
+type Headers = Vec<(String, String)>;
+
+fn send(at: SocketAddr, method: &str, path: &str, headers: &[Header<'_>], body: &str) -> io::Result<(u16, Headers, Body)> {
     let mut stream = TcpStream::connect(at)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let mut text = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
