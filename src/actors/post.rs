@@ -55,10 +55,10 @@ struct Sentinel(Option<oneshot::Sender<End>>);
 impl Drop for Sentinel {
     fn drop(&mut self) {
         let end = if std::thread::panicking() { End::Crashed } else { End::Stopped };
-        if let Some(tell) = self.0.take() {
-            if tell.send(end).is_err() {
-                tracing::trace!("the supervisor has gone home");
-            }
+        if let Some(tell) = self.0.take()
+            && tell.send(end).is_err()
+        {
+            tracing::trace!("the supervisor has gone home");
         }
     }
 }

@@ -229,9 +229,9 @@ fn drop_privileges(uid: Option<u32>) -> anyhow::Result<()> {
 fn limit(memory_bytes: u64) -> io::Result<()> {
     setrlimit(Resource::RLIMIT_DATA, memory_bytes, memory_bytes)?;
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
-    // what Nix itself asks for; a deep recursion must end in its own message, not in a crash
+    // what Nix itself asks for; a deep recursion must end in its own message, not in a crash. A smaller hard limit has to do
     const STACK: u64 = 64 << 20;
-    setrlimit(Resource::RLIMIT_STACK, STACK, STACK).or_else(|_| Ok(()))
+    setrlimit(Resource::RLIMIT_STACK, STACK, STACK).or(Ok(()))
 }
 
 /// Tries the walls once with a program that does nothing.

@@ -74,7 +74,7 @@ impl Evaluator {
             let (present, alive) = self.present(&mut first, &paths).await;
             present.iter().for_each(|path| frontier.ask(path));
             alive
-        } else if let [] = roots(&request.jobset, &request.system)[..] {
+        } else if roots(&request.jobset, &request.system).is_empty() {
             let (found, alive) = self.root(&mut first, &launch).await?;
             let path = if matches!(found, Found::Set(_)) { AttrPath::root() } else { AttrPath::new(["default"]) };
             evaluated = u64::from(!matches!(found, Found::Set(_)));
