@@ -128,6 +128,44 @@ fn a_merge_closes_its_pull_request_and_the_others_meet_the_new_base() {
     assert_eq!(open.as_array().unwrap().len(), 1, "{open:#}");
 }
 
+#[test]
+fn a_branch_that_goes_in_the_middle_of_its_review_and_comes_back_is_reviewed() {
+    let place = Place::new();
+    let gate = place.gate("gate");
+    let sample = place.repository("sample");
+    sample.packages(&[LIB]);
+    sample.commit("a package");
+    let head = sample.branch("change", &[("lib", &format!("{}; echo lib 2 > $out", gate.wait()))]);
+    let snowgate = place.serve();
+    snowgate.building("lib");
+    sample.git(&["branch", "--quiet", "-D", "change"]);
+    snowgate.until("it is closed", || snowgate.pull("change").filter(|pull| pull["state"] == "closed"));
+    place.eventually("the builder is killed", || place.builders("lib").is_empty().then_some(()));
+
+    sample.git(&["branch", "--quiet", "change", &head]);
+    snowgate.building("lib");
+    gate.open();
+    assert_eq!(decision(&snowgate.reviewed("change", &head)), MERGEABLE);
+    let pull = snowgate.pull("change").unwrap();
+    assert_eq!((&pull["state"], &pull["number"]), (&"open".into(), &1.into()), "{pull:#}");
+}
+
+#[test]
+fn a_change_that_does_not_merge_is_blocked_and_names_the_conflict() {
+    let place = Place::new();
+    let sample = place.repository("sample");
+    sample.packages(&[LIB]);
+    sample.commit("a package");
+    let head = sample.branch("change", &[("lib", "echo lib 2 > $out")]);
+    sample.packages(&[("lib", "echo lib 3 > $out")]);
+    sample.commit("the same place");
+    let snowgate = place.serve();
+    let report = snowgate.reviewed("change", &head);
+    assert_eq!(decision(&report), BLOCKED, "{report:#}");
+    assert_eq!((&report["merge"]["tree"], &report["merge"]["conflicts"][0]), (&Value::Null, &"lib.pkg".into()));
+    assert!(snowgate.page("/r/local/sample/pull/1").contains("<code>lib.pkg</code>"));
+}
+
 /// The text of the log's events, and the offset that the last of them ends at.
 fn text(events: &[Event]) -> (String, u64) {
     let mut lines = events.iter().filter(|event| event.name == "message");

@@ -262,7 +262,7 @@ impl Visit {
                 }
                 continue;
             }
-            self.update(forge, &state, branch, number, known.map(|(_, review)| review.as_ref()).unwrap_or_default()).await?;
+            self.update(forge, &state, branch, number, known).await?;
         }
         for (number, (pull, review)) in &stored {
             if !seen.contains(number) && pull.state == PullState::Open {
@@ -286,7 +286,7 @@ impl Visit {
         state: &RepositoryState,
         branch: &BranchState,
         number: u64,
-        review: Option<&ReviewRow>,
+        known: Option<&(PullRow, Option<ReviewRow>)>,
     ) -> Result<(), crate::db::DbError> {
         let db = &self.reviews.desk().db;
         let now = jiff::Timestamp::now();
@@ -307,9 +307,11 @@ impl Visit {
             review: None,
         })
         .await?;
-        if let Some(review) = review {
+        if let Some((pull, Some(review))) = known {
             let same = review.base_rev == state.base && review.head_rev == branch.head;
-            if same && (self.reviews.is_open(&review.id) || is_final(review.state)) {
+            // closed in the middle of it, and open again: it was not a person who cancelled
+            let cut_off = pull.state != PullState::Open && review.state == State::Cancelled;
+            if same && (self.reviews.is_open(&review.id) || (is_final(review.state) && !cut_off)) {
                 return Ok(());
             }
             self.reviews.cancel(&review.id);
@@ -377,12 +379,17 @@ impl Visit {
     }
 
     async fn unreadable(&self, configured: &Configured, error: String) {
+        let before = self.reviews.desk().db.repository(&configured.name).await.unwrap_or_else(|error| {
+            tracing::error!("what is known of {} can't be read: {error}", configured.name);
+            None
+        });
+        let (base_branch, read_at) = before.map(|row| (row.base_branch, row.read_at)).unwrap_or_default();
         let row = RepositoryRow {
             name: configured.name.clone(),
             path: configured.path.clone(),
-            base_branch: configured.base_branch.clone().unwrap_or_default(),
+            base_branch: configured.base_branch.clone().unwrap_or(base_branch),
             url: None,
-            read_at: None,
+            read_at,
             error: Some(error),
         };
         if let Err(error) = self.reviews.desk().db.upsert_repository(row).await {
@@ -395,7 +402,7 @@ fn revision(rev: CommitId, reference: Option<String>) -> Revision {
     Revision { rev, reference }
 }
 
-/// Nothing more will become of it. An error may heal: the disk has room again, the store is back.
+/// Nothing more will become of it by itself. What caused an error may heal, but nobody tells us: it is run again when somebody asks.
 fn is_final(state: State) -> bool {
     match state {
         State::Complete | State::Cancelled | State::Error => true,

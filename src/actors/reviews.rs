@@ -93,7 +93,8 @@ impl Reviews {
         self.open.borrow().get(id).map(|open| open.reviewer.clone())
     }
 
+    /// Under way, and not being cancelled.
     pub fn is_open(&self, id: &ReviewId) -> bool {
-        self.open.borrow().contains_key(id)
+        self.open.borrow().get(id).is_some_and(|open| !open.cancelled.is_cancelled())
     }
 }
