@@ -289,6 +289,43 @@ fn asked_to_end_it_leaves_nothing_and_goes_on_at_the_next_start() {
     assert_eq!(decision(&snowgate.reviewed("change", &head)), MERGEABLE);
 }
 
+#[test]
+fn ended_or_killed_after_each_of_its_steps_it_comes_to_the_same_verdict() {
+    let place = Place::new();
+    let gate = place.gate("gate");
+    let sample = place.repository("sample");
+    sample.packages(&[LIB, APP]);
+    sample.commit("two packages");
+    let app = format!("{}; echo app 2 ${{lib}} > $out", gate.wait());
+    let head = sample.branch("change", &[("lib", "echo lib 2 > $out"), ("app", &app)]);
+    let mut review = None;
+    for step in 0..10 {
+        let snowgate = place.serve();
+        let events = snowgate.events("/api/events");
+        for _ in 0..step {
+            events.next(Duration::from_millis(100));
+        }
+        let known = snowgate.pull("change").map(|pull| pull["review"]["id"].clone()).filter(|id| !id.is_null());
+        if step % 2 == 0 {
+            let (status, _) = snowgate.stop();
+            assert!(status.success(), "after {step} events: {status}");
+            let left = place.processes();
+            assert!(left.is_empty(), "after {step} events: {left:#?}");
+        } else {
+            snowgate.kill();
+            place.nothing_runs();
+        }
+        if review.is_some() {
+            assert!(known.is_none() || known == review, "after {step} events another review was begun");
+        }
+        review = review.or(known);
+    }
+    let snowgate = place.serve();
+    gate.open();
+    let report = snowgate.reviewed("change", &head);
+    assert_eq!((decision(&report), Some(&report["id"])), (MERGEABLE, review.as_ref()), "{report:#}");
+}
+
 /// What a page gives to a browser that wants to post its form: the cookie, and the field.
 fn token(snowgate: &Appliance<'_>, page: &str) -> (String, String) {
     let answer = snowgate.get(page);
