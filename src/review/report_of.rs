@@ -15,6 +15,7 @@ pub fn report(header: &Header, comparison: &Comparison, facts: &Facts) -> Report
     let counts = counts(&changes, &comparison.eval_errors, comparison.unchanged);
     let failures = failures(&changes, facts);
     let verdict = verdict(&Findings {
+        facts,
         header,
         changes: &changes,
         eval_errors: &comparison.eval_errors,

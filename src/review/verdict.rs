@@ -3,7 +3,7 @@
 mod reasons;
 mod summary;
 
-use super::facts::Header;
+use super::facts::{Facts, Header};
 use super::report::{Category, Change, Counts, Decision, EvalErrorRow, EvalErrorStatus, Level, State, Verdict};
 use crate::domain::Outcome;
 
@@ -15,6 +15,7 @@ pub struct Findings<'a> {
     pub counts: &'a Counts,
     /// False with `--no-build`.
     pub building: bool,
+    pub facts: &'a Facts,
 }
 
 pub fn verdict(findings: &Findings) -> Verdict {
@@ -39,6 +40,13 @@ impl<'a> Findings<'a> {
     /// Head was not built, and this is how its build ended.
     fn not_built(&self, outcome: Outcome) -> impl Iterator<Item = &'a Change> {
         self.of(Category::NotBuilt).filter(move |change| change.head.as_ref().is_some_and(|head| head.outcome == Some(outcome)))
+    }
+
+    /// What the machinery said of the first of them: with many, it is the same fault as a rule.
+    fn said(&self, outcome: Outcome) -> Option<&'a str> {
+        let drvs = self.not_built(outcome).filter_map(|change| Some(&change.head.as_ref()?.drv));
+        let mut texts = drvs.filter_map(|drv| self.facts.outcomes.get(drv)?.log_tail.as_deref());
+        texts.find(|text| !text.trim().is_empty())
     }
 
     fn errors(&self, status: EvalErrorStatus) -> impl Iterator<Item = &'a EvalErrorRow> {

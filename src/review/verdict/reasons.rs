@@ -131,15 +131,21 @@ fn undone(findings: &Findings) -> Vec<Reason> {
         return found;
     }
     let not = |outcome| findings.not_built(outcome).collect::<Vec<_>>();
-    say(ReasonCode::NotBuilt, Level::Warn, not(Outcome::Unsupported), "was not built: no builder supports it");
-    say(
-        ReasonCode::Infrastructure,
-        Level::Warn,
-        not(Outcome::Infrastructure),
-        "was not built: the machinery failed, not the change",
-    );
+    let because =
+        |text: &str, outcome| findings.said(outcome).map_or_else(|| text.to_owned(), |said| format!("{text}: {}", first(said)));
+    let unsupported = because("was not built: no builder supports it", Outcome::Unsupported);
+    say(ReasonCode::NotBuilt, Level::Warn, not(Outcome::Unsupported), &unsupported);
+    let failed = because("was not built: the machinery failed, not the change", Outcome::Infrastructure);
+    say(ReasonCode::Infrastructure, Level::Warn, not(Outcome::Infrastructure), &failed);
     say(ReasonCode::Cancelled, Level::Warn, not(Outcome::Cancelled), "was not built: it was cancelled");
     found
+}
+
+/// The part of a message that a sentence has room for: the innermost error, where Nix gives a trace.
+fn first(said: &str) -> String {
+    let lines = plain::lines(said);
+    let error = lines.iter().rev().find_map(|line| line.trim().strip_prefix("error: ").map(str::to_owned));
+    error.unwrap_or_else(|| lines.into_iter().find(|line| !line.trim().is_empty()).unwrap_or_default())
 }
 
 fn removed(findings: &Findings) -> Option<Reason> {
