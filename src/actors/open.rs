@@ -187,8 +187,9 @@ impl Caches {
             match store.probe_substituters(STORE_DIR).await {
                 Ok(BinaryCaches::Reachable) => store.clone(),
                 Ok(BinaryCaches::Unreachable(reason)) => {
-                    let reason = reason.lines().next().unwrap_or_default().to_owned();
-                    self.events.notice(format!("no binary cache answers, everything is built here: {reason}"));
+                    let reason = reason.lines().next().unwrap_or_default();
+                    let reason = reason.trim_start_matches("warning: ").trim_start_matches("error: ");
+                    self.events.notice(format!("no binary cache answers, so none is used: {reason}"));
                     store.with(|settings| settings.substitute = false)
                 }
                 // the builds will meet the same fault and say so

@@ -14,7 +14,7 @@ use crate::domain::RepositoryName;
 
 #[derive(Args)]
 pub struct Arguments {
-    /// Address and port of the pages.
+    /// Address and port of the pages; by default 127.0.0.1:7669.
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
     /// Where the sample and its state live; by default $XDG_STATE_HOME/snowgate-demo. Kept, so that the next start is quick.

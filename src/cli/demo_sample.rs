@@ -58,9 +58,10 @@ fn commits() -> Result<Vec<NewCommit<'static>>> {
     // begun before the base moved: what is reviewed is the merge
     let bump = of(files::LIBTLS, |path| path.contains("libtls"));
     let message = "libtls: 3.3.2 -> 3.4.0\n\nThe handshake takes the same time whatever the key is.";
-    let bumped = history.add(libtls, Some(third), MARIT, message, bump)?;
     let curlew = of(files::LIBTLS, |path| path.contains("curlew"));
-    history.add(libtls, Some(bumped), MARIT, "curlew: 8.9.1 -> 8.10.0", curlew)?;
+    let bumped = history.add(libtls, Some(third), MARIT, "curlew: 8.9.1 -> 8.10.0", curlew)?;
+    // the last one gives the change its title
+    history.add(libtls, Some(bumped), MARIT, message, bump)?;
 
     history.add(quill, Some(tip), YUN, "quill: fix build with librx 2", of(files::QUILL, |_| true))?;
 

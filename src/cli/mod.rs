@@ -29,7 +29,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Review one change of a local git repository, print the report, exit: 0 mergeable, 1 blocked, 2 bad usage, 3 not completed.
+    /// Review one change of a local git repository: print the report, exit with 0 if it is mergeable.
     Review(Box<review::Arguments>),
     /// Run the whole appliance: repositories, evaluation, builds, web.
     Serve(serve::Arguments),
@@ -47,7 +47,10 @@ enum Command {
 #[derive(Subcommand)]
 enum Config {
     /// Say whether a configuration is good: a server's, or a repository's `snowgate.toml`.
-    Check { file: PathBuf },
+    Check {
+        /// A file called `snowgate.toml` is a repository's, any other a server's.
+        file: PathBuf,
+    },
     /// Print the JSON Schema of the server's configuration, or of `snowgate.toml`.
     Schema {
         /// Of a repository's `snowgate.toml`.

@@ -201,7 +201,7 @@ fn errors(title: &str, fold: Fold, parts: &Parts, errors: &[SameError]) -> Secti
     let row = |(i, error): (usize, &SameError)| {
         let mut text = format!("- {}", names(error.rows.iter().map(|row| parts.names.error(row)), 50));
         if error.hides() > 0 {
-            text.push_str(&format!(" (out of sight: {} below)", count(error.hides(), "attribute")));
+            text.push_str(&format!(" (hides {} below)", count(error.hides(), "attribute")));
         }
         let message = error.message.join("\n");
         let first = error.message.iter().find(|line| !line.is_empty()).map_or("", String::as_str);

@@ -96,8 +96,7 @@ fn still_failing(page: &mut Page, parts: &Parts) {
     if !parts.still_failing.is_empty() {
         title(page, "Still failing", rows(&parts.still_failing));
         for cause in parts.still_failing.iter().take(BRIEF) {
-            let line = cause_line(parts, cause);
-            page.wrapped(2, 4, Tone::Plain, &line);
+            page.wrapped(2, 4, Tone::Plain, &still_line(parts, cause));
         }
         more_causes(page, &parts.still_failing);
     }
@@ -133,6 +132,16 @@ fn cause_line(parts: &Parts, cause: &Cause) -> String {
     line
 }
 
+/// As [`cause_line`] where the cause itself failed before; else it is what still fails that matters: the cause may be news.
+fn still_line(parts: &Parts, cause: &Cause) -> String {
+    let is_still = cause.own.is_some_and(|own| own.category == Category::StillFailing);
+    if is_still || cause.blocked.is_empty() {
+        return cause_line(parts, cause);
+    }
+    let names: Vec<String> = cause.blocked_attrs().iter().map(|attr| parts.names.attr(attr)).collect();
+    format!("{}: now because of {}", listing(&names, NAMES), cause.drv.name())
+}
+
 fn more_causes(page: &mut Page, causes: &[Cause]) {
     let left = causes.len().saturating_sub(BRIEF);
     if left > 0 {
@@ -153,12 +162,12 @@ fn log(page: &mut Page, parts: &Parts, cause: &Cause) {
     }
     for line in &lines[lines.len().saturating_sub(LOG_LINES)..] {
         let bar = page.paint(Tone::Faint, "│");
-        page.line(4, &format!("{bar} {line}"));
+        page.behind(4, &bar, line);
     }
     match &failure.log_url {
         // a file of ours is compressed: the command reads it
         Some(url) if url.starts_with("file:") => {
-            page.line(4, &page.paint(Tone::Faint, &format!("whole log: snowgate log {}", cause.drv.base_name())));
+            page.wrapped(4, 6, Tone::Faint, &format!("whole log: snowgate log {}", cause.drv.base_name()));
         }
         Some(url) => page.wrapped(4, 6, Tone::Faint, &format!("whole log: {}", plain::line(url))),
         None if lines.is_empty() => page.line(4, "no log was kept"),
@@ -265,7 +274,7 @@ fn rebuilds(page: &mut Page, parts: &Parts) {
 }
 
 fn closures(page: &mut Page, parts: &Parts) {
-    if parts.closures_compared == 0 {
+    if parts.closures.is_empty() {
         return;
     }
     page.blank();
@@ -308,11 +317,8 @@ fn errors(page: &mut Page, parts: &Parts) {
 fn same_errors(page: &mut Page, parts: &Parts, errors: &[SameError], tone: Tone) {
     for error in errors.iter().take(DETAILED) {
         let names: Vec<String> = error.rows.iter().map(|row| parts.names.error(row)).collect();
-        let hides = if error.hides() > 0 {
-            format!(", out of sight: {} below", count(error.hides(), "attribute"))
-        } else {
-            String::new()
-        };
+        let hides =
+            if error.hides() > 0 { format!(" (hides {} below)", count(error.hides(), "attribute")) } else { String::new() };
         page.wrapped(2, 4, tone, &format!("{}{hides}", listing(&names, NAMES)));
         for line in error.message.iter().take(MESSAGE_LINES) {
             page.wrapped(4, 6, Tone::Plain, line);

@@ -23,9 +23,19 @@ use crate::config::{Settings, StateDir};
 use crate::db::{Db, NewReview};
 use crate::domain::{AttrPath, RepositoryName, System};
 use crate::git::Repository;
-use crate::review::report::{Decision, Report, Revision, State};
+use crate::review::report::{Decision, EvalErrorStatus, EvaluationRow, Report, Revision, State};
+
+const EXAMPLES: &str = "\
+Examples:
+  snowgate review                                   the branch that is checked out, as it would be merged
+  snowgate review ~/src/packages --head my-branch   another repository and branch
+  snowgate review --base HEAD~1 --no-build          what the last commit would rebuild
+  snowgate review --attr python3Packages --markdown report.md
+
+Exit status: 0 mergeable, 1 blocked, 2 a mistake in the command or the configuration, 3 not completed.";
 
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Arguments {
     /// The git repository: a work tree, any directory in it, or a bare repository.
     #[arg(default_value = ".")]
@@ -43,16 +53,16 @@ pub struct Arguments {
     /// The flake; an output of it, say `packages` or `hydraJobs`, or by default packages and checks.
     #[arg(long, value_name = "OUTPUT", num_args = 0..=1, default_missing_value = "")]
     flake: Option<String>,
-    /// Only what lies at or below this attribute.
+    /// Only what lies at or below this attribute; may be given several times.
     #[arg(long, value_name = "PREFIX")]
     attr: Vec<AttrPath>,
     /// An argument of the file's function, as a Nix expression.
-    #[arg(long, value_names = ["NAME", "EXPR"], num_args = 2, action = ArgAction::Append)]
+    #[arg(long, value_names = ["NAME", "EXPR"], num_args = 2, allow_hyphen_values = true, action = ArgAction::Append)]
     arg: Vec<String>,
     /// An argument of the file's function, as a string.
-    #[arg(long, value_names = ["NAME", "VALUE"], num_args = 2, action = ArgAction::Append)]
+    #[arg(long, value_names = ["NAME", "VALUE"], num_args = 2, allow_hyphen_values = true, action = ArgAction::Append)]
     argstr: Vec<String>,
-    /// A system to evaluate for; by default this machine's.
+    /// A system to evaluate for, by default this machine's; may be given several times.
     #[arg(long, value_name = "SYS")]
     system: Vec<String>,
     /// Only this variant of snowgate.toml's jobsets.
@@ -82,8 +92,8 @@ pub struct Arguments {
     /// Build again what is remembered as failed.
     #[arg(long)]
     retry: bool,
-    /// A Nix setting.
-    #[arg(long, value_names = ["NAME", "VALUE"], num_args = 2, action = ArgAction::Append)]
+    /// A setting of Nix's, as in nix.conf.
+    #[arg(long, value_names = ["NAME", "VALUE"], num_args = 2, allow_hyphen_values = true, action = ArgAction::Append)]
     option: Vec<String>,
     /// Where the state lives; by default $XDG_STATE_HOME/snowgate.
     #[arg(long, value_name = "DIR")]
@@ -136,6 +146,23 @@ async fn review(arguments: &Arguments) -> Result<Status, Stop> {
     reviewed
 }
 
+/// What a person may not have meant.
+async fn notes(
+    arguments: &Arguments,
+    git: &Repository,
+    (base, head): (&Revision, &Revision),
+    events: &Events,
+) -> Result<(), Stop> {
+    let say = |text: String| events.notice(text);
+    if base.rev == head.rev {
+        say(format!("base and head are one commit ({}): there is nothing to compare; --base names another", base.rev.short()));
+    }
+    if arguments.head == "HEAD" && git.has_uncommitted_changes().await.map_err(Stop::incomplete)? {
+        say("there are uncommitted changes: they are not reviewed".to_owned());
+    }
+    Ok(())
+}
+
 /// A report that can't be written must not be noticed after an hour of builds.
 fn check_writable(arguments: &Arguments) -> Result<(), Stop> {
     for file in [&arguments.json, &arguments.markdown].into_iter().flatten().filter(|file| !is_stdout(file)) {
@@ -154,8 +181,9 @@ async fn with_database(arguments: &Arguments, settings: &Settings, state: &State
     let style = Style::for_stderr(arguments.quiet);
     let progress = Progress::start(events.subscribe(), id.clone(), style);
     let program = open::own_program().map_err(Stop::incomplete)?;
-    let opened = open::open(program, settings, state, db.clone(), events, closing.clone(), For::OneReview).await;
+    let opened = open::open(program, settings, state, db.clone(), events.clone(), closing.clone(), For::OneReview).await;
     let opened = opened.map_err(Stop::incomplete)?;
+    notes(arguments, &git, (&base, &head), &events).await?;
     let order = Order {
         id: id.clone(),
         repository: name_of(git.path()),
@@ -202,12 +230,30 @@ async fn finish(arguments: &Arguments, db: &Db, id: &crate::domain::ReviewId, do
     }
     let report = db.report(id).await.map_err(Stop::incomplete)?;
     let report = report.ok_or_else(|| Stop::incomplete("the report was not stored; this is a bug of Snowgate's"))?;
+    let output = arguments.flake.as_deref().and_then(|output| output.parse::<AttrPath>().ok());
+    if let Some(attr) = arguments.attr.iter().chain(&output).find(|attr| is_nowhere(&report, attr)) {
+        return Err(Stop::usage(format!("there is no attribute `{attr}`, neither on base nor on head")));
+    }
     write_reports(arguments, &report).map_err(Stop::incomplete)?;
     Ok(match report.verdict.decision {
         Decision::Mergeable => Status::Mergeable,
         Decision::Blocked => Status::Blocked,
         Decision::Pending => Status::NotCompleted,
     })
+}
+
+/// A typing error must not read as "nothing changes".
+fn is_nowhere(report: &Report, attr: &AttrPath) -> bool {
+    let is_missing = |evaluated: &EvaluationRow| {
+        report.eval_errors.iter().any(|error| {
+            error.status == EvalErrorStatus::Still
+                && error.attr == *attr
+                && (&error.jobset, &error.system) == (&evaluated.jobset, &evaluated.system)
+                && error.message.starts_with("attribute '")
+                && error.message.contains("missing")
+        })
+    };
+    !report.evaluations.is_empty() && report.evaluations.iter().all(is_missing)
 }
 
 fn write_reports(arguments: &Arguments, report: &Report) -> std::io::Result<()> {

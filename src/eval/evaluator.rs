@@ -76,7 +76,9 @@ impl Evaluator {
             alive
         } else if roots(&request.jobset, &request.system).is_empty() {
             let (found, alive) = self.root(&mut first, &launch).await?;
-            let path = if matches!(found, Found::Set(_)) { AttrPath::root() } else { AttrPath::new(["default"]) };
+            // a file that is one derivation is its attribute `default`; one that can't be evaluated at all has no attributes
+            let is_job = matches!(found, Found::Value(Attr::Derivation(_)));
+            let path = if is_job { AttrPath::new(["default"]) } else { AttrPath::root() };
             evaluated = u64::from(!matches!(found, Found::Set(_)));
             frontier.found(path, found);
             alive

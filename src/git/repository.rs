@@ -110,6 +110,16 @@ impl Repository {
             .env("GIT_SHALLOW_FILE", self.shallow_file())
     }
 
+    /// Whether the work tree or its index differs from HEAD; files that git does not know don't count.
+    pub async fn has_uncommitted_changes(&self) -> Result<bool, GitError> {
+        if self.0.bare {
+            return Ok(false);
+        }
+        let status = Git::new().in_dir(&self.0.path).run(["status", "--porcelain", "--untracked-files=no"]).await?;
+        // a hint is not worth a failure: `path` may be the `.git` directory itself
+        Ok(status.code == 0 && !status.stdout.is_empty())
+    }
+
     /// The commit that a revision names: a branch, a tag, an id, `HEAD~2` …
     pub async fn resolve(&self, rev: &str) -> Result<CommitId, GitError> {
         if rev.is_empty() || rev.contains(['\0', '\n']) {

@@ -83,7 +83,7 @@ fn select(jobsets: Vec<Jobset>, selection: &Selection) -> Result<Vec<Jobset>, Fa
     };
     let mut selected: Vec<Jobset> = jobsets.into_iter().filter(wanted).collect();
     if let (true, Some(variant)) = (selected.is_empty(), &selection.variant) {
-        return Err(Fault::Configuration(format!("there is no variant `{variant}`; snowgate.toml has {}", names.join(", "))));
+        return Err(Fault::Configuration(format!("there is no variant `{variant}`; the base has {}", names.join(", "))));
     }
     for jobset in &mut selected {
         if !selection.attrs.is_empty() {

@@ -8,10 +8,15 @@ use super::Style;
 use crate::actors::events::Event;
 use crate::domain::{ReviewId, Side};
 use crate::review::plain;
-use crate::review::words::{count, thousands};
+use crate::review::words::{count, listing, thousands};
 
 /// Between two plain lines about the same thing; the last word on it is always said.
 const PAUSE: Duration = Duration::from_secs(5);
+
+/// How often the clock beside the builds is drawn.
+const TICK: Duration = Duration::from_secs(1);
+/// Running builds that are named.
+const RUNNING: usize = 4;
 
 pub struct Board {
     review: ReviewId,
@@ -151,12 +156,18 @@ impl Bars {
                 bar.set_message(if *errors > 0 { count(*errors, "error") } else { String::new() });
             }
             Event::Builds { done, total, failed, .. } if *total > 0 => {
-                let bar = self.builds.get_or_insert_with(|| add(&self.all, "building"));
+                let bar = self.builds.get_or_insert_with(|| {
+                    let bar = add(&self.all, "building");
+                    // a build may say nothing for an hour: the clock shows that somebody is at work
+                    bar.enable_steady_tick(TICK);
+                    bar
+                });
                 bar.set_length(*total);
                 bar.set_position(*done);
                 if *failed > 0 {
                     bar.set_prefix(format!("building, {} failed", thousands(*failed)));
                 }
+                self.name_running();
             }
             Event::BuildStarted { drv, .. } => {
                 self.running.push(drv.name().to_owned());
@@ -178,7 +189,7 @@ impl Bars {
 
     fn name_running(&self) {
         if let Some(bar) = &self.builds {
-            bar.set_message(self.running.join(", "));
+            bar.set_message(listing(&self.running, RUNNING));
         }
     }
 
@@ -198,10 +209,19 @@ impl Drop for Bars {
     }
 }
 
+/// A bar that does not fit is broken by the terminal, and each time it is drawn leaves a piece behind.
+fn template(columns: u16) -> &'static str {
+    match columns {
+        0..50 => "{prefix:.15} {pos}/{len} {wide_msg}",
+        50..70 => "{prefix:<18} {bar:12} {pos}/{len} {elapsed} {wide_msg}",
+        70.. => "{prefix:<18} {bar:24} {pos}/{len} {elapsed} {wide_msg}",
+    }
+}
+
 fn add(all: &MultiProgress, prefix: &str) -> ProgressBar {
     // a template that does not parse is a fault of this line; the plain bar then does
-    let style = ProgressStyle::with_template("{prefix:<18} {bar:24} {pos}/{len} {wide_msg}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style =
+        ProgressStyle::with_template(template(console::Term::stderr().size().1)).unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = all.add(ProgressBar::no_length().with_style(style));
     bar.set_prefix(prefix.to_owned());
     bar
@@ -298,7 +318,7 @@ mod tests {
         bars.show(&Event::BuildStarted { drv: drv("libfoo-1"), builder: "local".into(), reviews: vec![id] });
         bars.show(&Event::Notice { text: "no \u{1b}[31mcache".into() });
         let seen = screen.text();
-        for text in ["no cache", "evaluating head", "3/4 1 error", "2/9 libfoo-1"] {
+        for text in ["no cache", "evaluating head", "3/4", "1 error", "2/9", "libfoo-1"] {
             assert!(seen.contains(text), "{text} in:\n{seen}");
         }
         drop(bars);

@@ -60,6 +60,26 @@ impl Page {
         self.text.push('\n');
     }
 
+    /// A line as somebody else wrote it, behind a bar: continued on the next line at the edge of the terminal, since what was cut
+    /// off might be what matters.
+    pub fn behind(&mut self, indent: usize, bar: &str, text: &str) {
+        let room = self.width.map_or(usize::MAX, |width| width.saturating_sub(indent + 2).max(8));
+        let mut rest = text;
+        loop {
+            let mut columns = 0;
+            let end = rest.char_indices().find(|(_, c)| {
+                columns += measure_text_width(c.encode_utf8(&mut [0; 4]));
+                columns > room
+            });
+            let (line, next) = rest.split_at(end.map_or(rest.len(), |(at, _)| at));
+            self.text.push_str(&format!("{}{bar} {line}\n", " ".repeat(indent)));
+            if next.is_empty() {
+                return;
+            }
+            rest = next;
+        }
+    }
+
     /// As many lines as the words need; those after the first are set in by `hang`. Words joined by [`TOGETHER`] stay on one line.
     pub fn wrapped(&mut self, indent: usize, hang: usize, tone: Tone, text: &str) {
         let mut line = String::new();

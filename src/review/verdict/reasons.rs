@@ -71,13 +71,8 @@ fn evaluation(findings: &Findings) -> Vec<Reason> {
         }
     };
     let level = findings.header.policy.new_eval_errors;
-    say(
-        EvalErrorStatus::New,
-        ReasonCode::NewEvalErrors,
-        level,
-        "could be evaluated or did not exist before, and now can't be evaluated",
-    );
-    say(EvalErrorStatus::Fixed, ReasonCode::FixedEvalErrors, Level::Info, "had an evaluation error on the base, which is gone");
+    say(EvalErrorStatus::New, ReasonCode::NewEvalErrors, level, "evaluated before, or new, and can't be evaluated on head");
+    say(EvalErrorStatus::Fixed, ReasonCode::FixedEvalErrors, Level::Info, "an evaluation error on the base, which is gone");
     found
 }
 
@@ -95,22 +90,22 @@ fn builds(findings: &Findings) -> Vec<Reason> {
         ReasonCode::NewlyFailing,
         policy.newly_failing,
         findings.of(Category::NewlyFailing).collect(),
-        "built on the base; head fails",
+        "built on the base, failing on head",
     );
-    say(ReasonCode::NewFailing, policy.new_failing, brought, "did not exist on the base; head fails");
+    say(ReasonCode::NewFailing, policy.new_failing, brought, "new, and failing");
     // the very derivation fails on the base under another name: the change did not bring the failure
-    say(ReasonCode::NewFailing, Level::Info, renamed, "has a new name for a derivation that the base has too and that fails");
+    say(ReasonCode::NewFailing, Level::Info, renamed, "a new name for a derivation that the base has too and that fails");
     say(
         ReasonCode::StillFailing,
         policy.still_failing,
         findings.of(Category::StillFailing).collect(),
-        "failed on the base and still fails",
+        "failing on the base and on head",
     );
     say(
         ReasonCode::NewlySucceeding,
         Level::Info,
         findings.of(Category::NewlySucceeding).collect(),
-        "was broken on the base; head builds",
+        "broken on the base, built on head",
     );
     found
 }
@@ -124,20 +119,20 @@ fn undone(findings: &Findings) -> Vec<Reason> {
             found.push(reason(code, level, format!("{} {verb}", named(&attrs)), attrs));
         }
     };
-    say(ReasonCode::Pending, Level::Info, findings.of(Category::Pending).collect(), "is waiting for builds");
+    say(ReasonCode::Pending, Level::Info, findings.of(Category::Pending).collect(), "waiting for builds");
     if !findings.building {
         let rebuilds = findings.of(Category::NotBuilt).filter(|change| change.rebuild).collect();
-        say(ReasonCode::NotBuilt, Level::Info, rebuilds, "was not built: builds were not asked for");
+        say(ReasonCode::NotBuilt, Level::Info, rebuilds, "not built: builds were not asked for");
         return found;
     }
     let not = |outcome| findings.not_built(outcome).collect::<Vec<_>>();
     let because =
         |text: &str, outcome| findings.said(outcome).map_or_else(|| text.to_owned(), |said| format!("{text}: {}", first(said)));
-    let unsupported = because("was not built: no builder supports it", Outcome::Unsupported);
+    let unsupported = because("not built: no builder for the system or its features", Outcome::Unsupported);
     say(ReasonCode::NotBuilt, Level::Warn, not(Outcome::Unsupported), &unsupported);
-    let failed = because("was not built: the machinery failed, not the change", Outcome::Infrastructure);
+    let failed = because("not built: the machinery failed, not the change", Outcome::Infrastructure);
     say(ReasonCode::Infrastructure, Level::Warn, not(Outcome::Infrastructure), &failed);
-    say(ReasonCode::Cancelled, Level::Warn, not(Outcome::Cancelled), "was not built: it was cancelled");
+    say(ReasonCode::Cancelled, Level::Warn, not(Outcome::Cancelled), "not built: cancelled");
     found
 }
 

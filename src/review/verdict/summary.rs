@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::Findings;
-use crate::domain::{AttrPath, Outcome};
+use crate::domain::{AttrPath, Outcome, Side};
 use crate::review::failures::{Cause, causes};
-use crate::review::report::{Category, Change, ChangeKind, Decision, EvalErrorRow, EvalErrorStatus, Level, State};
+use crate::review::report::{Category, Change, ChangeKind, Decision, EvalErrorStatus, Level, State};
 use crate::review::words::{count, listing, thousands};
 
 pub fn summary(findings: &Findings, decision: Decision) -> String {
@@ -29,7 +29,7 @@ fn blockers(findings: &Findings) -> Vec<String> {
     }
     let policy = &findings.header.policy;
     let mut parts = Vec::new();
-    parts.extend(findings.whole_failures().map(|error| whole(error, findings)));
+    parts.extend(wholes(findings));
     if policy.newly_failing == Level::Block {
         parts.extend(newly_failing(findings));
     }
@@ -107,7 +107,7 @@ fn waits(findings: &Findings) -> Vec<String> {
         State::Cancelled => vec!["the review was cancelled before it was complete".to_owned()],
         State::Building | State::Complete => progress(findings),
     };
-    parts.extend(findings.whole_failures().map(|error| whole(error, findings)));
+    parts.extend(wholes(findings));
     parts.extend(newly_failing(findings));
     parts.extend(new_failing(findings));
     parts.extend(new_errors(findings));
@@ -129,10 +129,16 @@ fn progress(findings: &Findings) -> Vec<String> {
     parts
 }
 
-fn whole(error: &EvalErrorRow, findings: &Findings) -> String {
-    let several = findings.header.evaluations.iter().any(|row| row.jobset != error.jobset || row.system != error.system);
-    let jobset = if several { format!("jobset {} on {}", error.jobset, error.system) } else { "head".to_owned() };
-    format!("{jobset} can't be evaluated")
+/// `head can't be evaluated`, where nothing of it can; else which jobsets can't.
+fn wholes(findings: &Findings) -> Vec<String> {
+    let evaluations = findings.header.evaluations.iter().filter(|row| row.side == Side::Head);
+    let jobsets: BTreeSet<_> = evaluations.map(|row| (&row.jobset, &row.system)).collect();
+    let failed: BTreeSet<_> = findings.whole_failures().map(|error| (&error.jobset, &error.system)).collect();
+    match failed.len() {
+        0 => Vec::new(),
+        _ if jobsets.is_subset(&failed) => vec!["head can't be evaluated".to_owned()],
+        _ => failed.iter().map(|(jobset, system)| format!("jobset {jobset} on {system} can't be evaluated")).collect(),
+    }
 }
 
 fn new_errors(findings: &Findings) -> Option<String> {

@@ -40,7 +40,7 @@ fn a_library_that_newly_fails_blocks() {
     let facts = with(&[("lib-2", Failed)]).blocked("app-2", "lib-2").blocked("tool-2", "lib-2");
     let report = reported(&BASE, &HEAD, &facts);
     says(&report, Decision::Blocked, "Blocked: lib newly fails and blocks 2 attributes.");
-    assert_eq!(report.verdict.reasons[0].text, "3 attributes (app, lib and tool): built on the base; head fails");
+    assert_eq!(report.verdict.reasons[0].text, "3 attributes (app, lib and tool): built on the base, failing on head");
     let hidden = with(&[]).blocked("lib-2", "cc-9").blocked("app-2", "cc-9").blocked("tool-2", "cc-9");
     says(&reported(&BASE, &HEAD, &hidden), Decision::Blocked, "Blocked: cc-9 fails and newly breaks 3 attributes.");
     let two = with(&[("lib-2", Failed), ("tool-2", Failed)]).blocked("app-2", "lib-2");

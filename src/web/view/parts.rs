@@ -236,7 +236,10 @@ pub fn seconds(s: f64) -> String {
     if !s.is_finite() || s < 0.0 {
         return "?".into();
     }
-    if s < 10.0 {
+    if s < 0.9995 {
+        return format!("{:.0} ms", s * 1000.0);
+    }
+    if s < 9.95 {
         return format!("{s:.1} s");
     }
     let whole = s.round() as u64;
@@ -281,7 +284,7 @@ mod tests {
         assert_eq!(bytes(1536), "1.5 KiB");
         assert_eq!(bytes_delta(-2048), "−2.0 KiB");
         assert_eq!(bytes_delta(0), "±0");
-        assert_eq!(seconds(0.25), "0.2 s");
+        assert_eq!(seconds(0.25), "250 ms");
         assert_eq!(seconds(59.9), "1 min 00 s");
         assert_eq!(seconds(61.0), "1 min 01 s");
         assert_eq!(seconds(7384.0), "2 h 03 min");

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::{ReviewQuery, attr_list};
 use crate::domain::AttrPath;
-use crate::review::report::{Category, Failure, Report};
+use crate::review::report::{Category, Change, Failure, Report};
 use crate::web::view::ansi;
 use crate::web::view::pager::Pager;
 use crate::web::view::parts::{count, drv_link, outcome_chip, query_value};
@@ -38,7 +38,7 @@ pub fn failures(report: &Report, query: &ReviewQuery) -> Markup {
                     h2 #newly-title { "What newly fails, and why" }
                     span.muted { (count(new.len() as u64, "root cause", "root causes")) }
                 }
-                div { @for (i, failure) in new_pager.slice(&new).iter().enumerate() { (one(failure, Some(&newly), if i < OPEN_TAILS { Tail::Open } else { Tail::Closed }, query)) } }
+                div { @for (i, failure) in new_pager.slice(&new).iter().enumerate() { (one(failure, &own(report, failure), Some(&newly), if i < OPEN_TAILS { Tail::Open } else { Tail::Closed }, query)) } }
                 (new_pager.bar("root causes", |page| query.href("failures", |query| query.failures_page = page)))
             }
         }
@@ -48,7 +48,7 @@ pub fn failures(report: &Report, query: &ReviewQuery) -> Markup {
                     h2 #still-title { "What still fails, as on the base" }
                     span.muted { (count(still.len() as u64, "root cause", "root causes")) }
                 }
-                div { @for failure in still_pager.slice(&still) { (one(failure, None, Tail::Closed, query)) } }
+                div { @for failure in still_pager.slice(&still) { (one(failure, &own(report, failure), None, Tail::Closed, query)) } }
                 (still_pager.bar("root causes", |page| query.href("failures", |query| query.still_page = page)))
             }
         }
@@ -61,12 +61,26 @@ enum Tail {
     Closed,
 }
 
+/// Names of the derivation that failed: it does not block itself.
+fn own<'a>(report: &'a Report, failure: &Failure) -> HashSet<&'a AttrPath> {
+    let is_it = |change: &&Change| change.head.as_ref().is_some_and(|head| head.drv == failure.drv);
+    report.changes.iter().filter(is_it).flat_map(Change::attrs).collect()
+}
+
 /// `newly`: the attributes that newly fail; those are named first.
-fn one(failure: &Failure, newly: Option<&HashSet<&AttrPath>>, open: Tail, query: &ReviewQuery) -> Markup {
+fn one(
+    failure: &Failure,
+    own: &HashSet<&AttrPath>,
+    newly: Option<&HashSet<&AttrPath>>,
+    open: Tail,
+    query: &ReviewQuery,
+) -> Markup {
     let mut attrs = failure.attrs.iter().collect::<Vec<_>>();
     if let Some(newly) = newly {
         attrs.sort_by_key(|attr| !newly.contains(attr));
     }
+    let (fresh, before): (Vec<&AttrPath>, Vec<&AttrPath>) =
+        attrs.iter().filter(|attr| !own.contains(*attr)).partition(|attr| newly.is_none_or(|newly| newly.contains(*attr)));
     let base_name = failure.drv.base_name();
     let base = ReviewQuery { review: query.review.clone(), ..ReviewQuery::default() };
     let all = base.href("packages", |query| query.cause = Some(base_name.to_owned()));
@@ -77,7 +91,12 @@ fn one(failure: &Failure, newly: Option<&HashSet<&AttrPath>>, open: Tail, query:
             div.failure-head {
                 h3 { (drv_link(&failure.drv)) }
                 (outcome_chip(failure.outcome))
-                span.muted { "blocks " a href=(all) { (count(attrs.len() as u64, "attribute", "attributes")) } }
+                @if !fresh.is_empty() || !before.is_empty() {
+                    span.muted {
+                        "blocks " a href=(all) { (count(fresh.len() as u64, "attribute", "attributes")) }
+                        @if !before.is_empty() { " and " (before.len()) " that failed before" }
+                    }
+                }
                 span.end {
                     @match tail {
                         Some(_) => { a data-go href={ (page) "#log" } { "whole log" } " · " a href={ "/api/logs/" (query_value(base_name)) } { "raw" } }

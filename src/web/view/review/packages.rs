@@ -58,8 +58,12 @@ struct Several {
 
 fn sort(rows: &mut [&Change], by: Sort) {
     let urgency = |change: &Change| CATEGORIES.iter().position(|category| *category == change.category);
+    // what failed by itself comes before what it blocks
+    let is_blocked = |change: &Change| change.head.as_ref().is_some_and(|head| head.root_cause.is_some());
     match by {
-        Sort::Category => rows.sort_by(|a, b| urgency(a).cmp(&urgency(b)).then_with(|| a.attr.cmp(&b.attr))),
+        Sort::Category => rows.sort_by(|a, b| {
+            urgency(a).cmp(&urgency(b)).then_with(|| is_blocked(a).cmp(&is_blocked(b))).then_with(|| a.attr.cmp(&b.attr))
+        }),
         Sort::Attr => rows.sort_by(|a, b| a.attr.cmp(&b.attr)),
         Sort::Closure => rows.sort_by_key(|change| Reverse(change.closure.as_ref().map_or(i128::MIN, delta))),
     }
