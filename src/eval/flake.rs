@@ -2,6 +2,8 @@
 //! fetched. The flake's own code never sees the network.
 
 use std::collections::BTreeMap;
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -52,11 +54,7 @@ struct Node {
 
 /// Fetches what the lock of the flake at `checkout` names, into the store.
 pub async fn fetch_inputs(nix: &Path, checkout: &Path, options: &BTreeMap<String, String>) -> Result<Sources, EvalFailure> {
-    let text = match tokio::fs::read_to_string(checkout.join("flake.lock")).await {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Sources::default()),
-        Err(error) => return Err(EvalFailure::Jobset(format!("flake.lock can't be read: {error}"))),
-    };
+    let Some(text) = read_lock(checkout)? else { return Ok(Sources::default()) };
     let lock: Lock =
         serde_json::from_str(&text).map_err(|error| EvalFailure::Jobset(format!("flake.lock is not a lock file: {error}")))?;
     let mut fetches = String::from("{");
@@ -76,6 +74,32 @@ pub async fn fetch_inputs(nix: &Path, checkout: &Path, options: &BTreeMap<String
     }
     fetches.push_str(" }");
     if count == 0 { Ok(Sources::default()) } else { fetch(nix, &fetches, options).await }
+}
+
+/// The lock of a flake as large as there are has some hundred kilobytes.
+const LOCK_BYTES: u64 = 16 << 20;
+
+/// The text of the lock, if there is one. We read it with our own eyes, not behind the walls, and the tree is hostile: a symbolic
+/// link could name any file, device or pipe of this machine.
+fn read_lock(checkout: &Path) -> Result<Option<String>, EvalFailure> {
+    let fault = |why: &str| EvalFailure::Jobset(format!("flake.lock can't be read: {why}"));
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let file = match std::fs::OpenOptions::new().read(true).custom_flags(flags).open(checkout.join("flake.lock")) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => return Err(fault("it is a symbolic link")),
+        Err(error) => return Err(fault(&error.to_string())),
+    };
+    let metadata = file.metadata().map_err(|error| fault(&error.to_string()))?;
+    if !metadata.is_file() {
+        return Err(fault("it is not a file"));
+    }
+    if metadata.len() > LOCK_BYTES {
+        return Err(fault("it is larger than a lock file can be"));
+    }
+    let mut text = String::new();
+    file.take(LOCK_BYTES).read_to_string(&mut text).map_err(|error| fault(&error.to_string()))?;
+    Ok(Some(text))
 }
 
 /// A relative path: a part of the tree under review.
@@ -131,6 +155,28 @@ async fn fetch(nix: &Path, expression: &str, options: &BTreeMap<String, String>)
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_lock_is_a_file_of_the_tree() {
+        let tree = tempfile::tempdir().unwrap();
+        let lock = tree.path().join("flake.lock");
+        assert_eq!(read_lock(tree.path()), Ok(None));
+        let secret = tree.path().join("secret");
+        std::fs::write(&secret, "\"a password\"").unwrap();
+        for target in [secret.as_path(), Path::new("/dev/zero"), Path::new("nowhere")] {
+            std::os::unix::fs::symlink(target, &lock).unwrap();
+            assert_eq!(
+                read_lock(tree.path()),
+                Err(EvalFailure::Jobset("flake.lock can't be read: it is a symbolic link".into()))
+            );
+            std::fs::remove_file(&lock).unwrap();
+        }
+        std::fs::create_dir(&lock).unwrap();
+        assert!(read_lock(tree.path()).is_err());
+        std::fs::remove_dir(&lock).unwrap();
+        std::fs::write(&lock, "{}").unwrap();
+        assert_eq!(read_lock(tree.path()), Ok(Some("{}".into())));
+    }
 
     fn locked(json: serde_json::Value) -> serde_json::Map<String, serde_json::Value> {
         json.as_object().unwrap().clone()
