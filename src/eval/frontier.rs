@@ -8,6 +8,15 @@ use crate::domain::{Attr, AttrPath, EvalError};
 /// Sets nest no deeper: a package set that contains itself would never end.
 const DEPTH: usize = 16;
 
+/// A jobset has no more attributes than this, some ten times those of nixpkgs: one that is generated without end must come to its.
+const ATTRIBUTES: u64 = 1_000_000;
+
+/// What names, outputs and errors of one evaluation may take of our memory.
+const BYTES: usize = 256 << 20;
+
+/// What is kept of an error when there is no room for more.
+const SHORT_BYTES: usize = 80;
+
 /// What one process is asked for at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
@@ -36,6 +45,7 @@ pub struct Frontier {
     sets: BTreeMap<AttrPath, Vec<String>>,
     total: u64,
     errors: u64,
+    bytes: usize,
     lasting: bool,
 }
 
@@ -48,6 +58,7 @@ impl Frontier {
             sets: BTreeMap::new(),
             total: 0,
             errors: 0,
+            bytes: 0,
             lasting: true,
         }
     }
@@ -66,6 +77,7 @@ impl Frontier {
     pub fn found(&mut self, path: AttrPath, found: Found) {
         match found {
             Found::Value(attr) => {
+                let attr = self.within_bounds(attr);
                 self.errors += u64::from(matches!(attr, Attr::Failed(_)));
                 self.attrs.insert(path, attr);
             }
@@ -79,12 +91,37 @@ impl Frontier {
         if names.is_empty() || path.names().len() >= DEPTH || self.contains_itself(&path, &names) {
             return;
         }
+        let bytes: usize = names.iter().map(String::len).sum();
+        if self.total + names.len() as u64 > ATTRIBUTES || self.bytes + bytes > BYTES {
+            return self.found(path, too_much());
+        }
+        self.bytes += bytes;
         self.total += names.len() as u64;
         // in order, before what else waits: a set's attributes share its files
         for chunk in names.chunks(self.batch_names).rev() {
             self.waiting.push_front(Batch { prefix: path.clone(), names: chunk.to_vec(), force: false, alone: false });
         }
         self.sets.insert(path, names);
+    }
+
+    /// A hostile change fills its own report, not our memory.
+    fn within_bounds(&mut self, attr: Attr) -> Attr {
+        let bytes = match &attr {
+            Attr::Derivation(job) => job.outputs.keys().map(|name| name.as_str().len() + 100).sum(),
+            Attr::Failed(error) => error.message.len(),
+        };
+        if self.bytes + bytes <= BYTES {
+            self.bytes += bytes;
+            return attr;
+        }
+        match attr {
+            Attr::Derivation(_) => Attr::Failed(too_large()),
+            Attr::Failed(mut error) => {
+                let end = (0..=SHORT_BYTES.min(error.message.len())).rev().find(|end| error.message.is_char_boundary(*end));
+                error.message.truncate(end.unwrap_or(0));
+                Attr::Failed(error)
+            }
+        }
     }
 
     /// A set whose names are those of a set around it is that set again (`pkgs.pkgs`). Small sets may be alike by chance.
@@ -137,6 +174,14 @@ impl Frontier {
     }
 }
 
+fn too_much() -> Found {
+    Found::Value(Attr::Failed(too_large()))
+}
+
+fn too_large() -> EvalError {
+    EvalError { message: format!("the jobset is too large: no more than {ATTRIBUTES} attributes are evaluated"), position: None }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,5 +222,33 @@ mod tests {
         assert_eq!(frontier.next().unwrap().names, names(2..3));
         frontier.died(&alone, &alone.names, error.clone());
         assert_eq!(frontier.into_attrs()[&AttrPath::new(["n1"])], Attr::Failed(error));
+    }
+
+    #[test]
+    fn a_jobset_without_end_comes_to_one() {
+        let mut frontier = Frontier::new(1000);
+        frontier.found(AttrPath::root(), Found::Set(names(0..10)));
+        frontier.found(AttrPath::new(["n0"]), Found::Set(vec![String::new(); ATTRIBUTES as usize]));
+        assert_eq!((frontier.total(), frontier.errors()), (10, 1));
+        frontier.found(AttrPath::new(["n1"]), Found::Set(names(0..2)));
+        assert_eq!((frontier.total(), frontier.errors()), (12, 1));
+    }
+
+    #[test]
+    fn errors_do_not_fill_the_memory() {
+        let mut frontier = Frontier::new(1000);
+        let error = EvalError { message: "é".repeat(2 << 20), position: None };
+        for name in names(0..100) {
+            frontier.found(AttrPath::new([name]), Found::Value(Attr::Failed(error.clone())));
+        }
+        let kept: usize = frontier
+            .into_attrs()
+            .values()
+            .map(|attr| match attr {
+                Attr::Failed(error) => error.message.len(),
+                Attr::Derivation(_) => 0,
+            })
+            .sum();
+        assert!(kept <= BYTES + 100 * SHORT_BYTES, "{kept}");
     }
 }
