@@ -85,6 +85,8 @@ pub fn main(spec: &str) -> ExitCode {
 
 fn confine(spec: &Spec) -> anyhow::Result<ExitCode> {
     die_with_parent();
+    // what is built here is for another user to enter, whatever ours keeps to itself
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     if let Some(stage) = &spec.stage {
         enter_namespaces(spec.network)?;
         // SAFETY: this process has one thread.

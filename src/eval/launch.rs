@@ -126,7 +126,7 @@ impl Evaluator {
             stage: full.then(|| self.directory.join("stage")),
             views,
             network,
-            uid: Some(EVALUATOR_UID),
+            uid: self.other_user.then_some(EVALUATOR_UID),
             memory_bytes: self.limits.memory_bytes,
             environment: environment(None),
             directory: checkout.to_owned(),

@@ -7,6 +7,7 @@
 //! ```
 
 use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::{GitError, Repository};
@@ -62,7 +63,10 @@ impl Slot {
     /// From whatever the index says to `tree`, touching only what differs; then away with what no tree put there.
     async fn switch(&self, repository: &Repository, tree: &TreeId) -> Result<(), GitError> {
         let files = self.files();
-        tokio::fs::create_dir_all(&files).await.map_err(GitError::io(format!("creating {}", files.display())))?;
+        let io = || GitError::io(format!("creating {}", files.display()));
+        tokio::fs::create_dir_all(&files).await.map_err(io())?;
+        // as what git writes below it: the evaluator may run as another user, and our umask may be 077
+        tokio::fs::set_permissions(&files, std::fs::Permissions::from_mode(0o755)).await.map_err(io())?;
         let git = || {
             let git = repository.objects().in_dir(&files).env("GIT_WORK_TREE", &files);
             // `git init` probed the file system of the scratch repository, not of this directory
