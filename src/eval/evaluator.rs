@@ -27,6 +27,8 @@ pub struct Evaluator {
     /// Holds the stage, the driver and the store's socket.
     pub(super) directory: PathBuf,
     pub(super) confinement: Confinement,
+    /// Whether a user id of its own can see what it has to see; we can give it one only as root.
+    pub(super) other_user: bool,
     pub(super) limits: Limits,
     /// A place for each evaluating process of the house: evaluations that run at once share them.
     pub(super) places: Arc<Semaphore>,
@@ -37,12 +39,16 @@ impl Evaluator {
     /// `places`: evaluating processes at once, over all evaluations.
     pub fn open(snowgate: PathBuf, nix: &Path, directory: PathBuf, limits: Limits, places: usize) -> anyhow::Result<Self> {
         std::fs::create_dir_all(directory.join("stage"))?;
-        std::fs::write(directory.join("driver.nix"), DRIVER)?;
+        let driver = directory.join("driver.nix");
+        std::fs::write(&driver, DRIVER)?;
+        // read by a user id that owns nothing, whatever our umask
+        std::fs::set_permissions(&driver, std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
         let mut evaluator = Self {
             snowgate,
             nix: nix.canonicalize()?,
             directory,
             confinement: Confinement::Full,
+            other_user: true,
             limits,
             places: Arc::new(Semaphore::new(places.max(1))),
         };
@@ -50,6 +56,12 @@ impl Evaluator {
         spec.directory = "/".into();
         spec.arguments = vec!["--version".into()];
         evaluator.confinement = confine::probe(&evaluator.snowgate, &spec);
+        if evaluator.confinement != Confinement::Full {
+            // without walls the trees are where they are: below a directory that, as a rule, nobody else may enter
+            spec.stage = None;
+            spec.directory = evaluator.directory.clone();
+            evaluator.other_user = confine::probe(&evaluator.snowgate, &spec) == Confinement::Full;
+        }
         Ok(evaluator)
     }
 
