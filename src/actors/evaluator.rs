@@ -8,7 +8,7 @@ use std::sync::Arc;
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::events::{Event, Events};
@@ -37,9 +37,12 @@ pub struct Tools {
 
 pub struct Evaluator {
     tools: Tools,
-    socket: Arc<OnceCell<StoreSocket>>,
+    socket: Socket,
     under_way: HashMap<String, WeakShared<BoxFuture<'static, Outcome>>>,
 }
+
+/// Opened when it is first needed, and again when the daemon behind it has died.
+type Socket = Arc<Mutex<Option<StoreSocket>>>;
 
 type Outcome = Result<Arc<Evaluation>, EvaluateError>;
 
@@ -172,21 +175,32 @@ impl Tools {
         Ok(Arc::new(evaluation))
     }
 
-    async fn describe(self, describe: Describe, socket: Arc<OnceCell<StoreSocket>>) -> Result<Arc<Details>, EvaluateError> {
+    async fn describe(self, describe: Describe, socket: Socket) -> Result<Arc<Details>, EvaluateError> {
         let mut request = self.request(&describe.what);
         let checkout = self.worktrees.checkout(&describe.what.repository, &describe.what.tree).await.map_err(house)?;
         request.checkout = checkout.to_path_buf();
-        let target = match describe.derivations {
+        let socket = match describe.derivations {
             Derivations::Computed => None,
-            Derivations::Written => {
-                let open = || async { StoreSocket::open(&self.nix.transport, &self.directory) };
-                let socket =
-                    socket.get_or_try_init(open).await.map_err(|error| house(format!("no socket for the store: {error}")))?;
-                Some(eval::Target { socket: socket.path(), store: &self.store })
-            }
+            Derivations::Written => Some(self.open_socket(&socket).await?),
         };
+        let target = socket.as_deref().map(|socket| eval::Target { socket, store: &self.store });
         let details = self.evaluator.details(&request, &describe.attrs, target).await?;
         Ok(Arc::new(details))
+    }
+
+    async fn open_socket(&self, socket: &Socket) -> Result<std::path::PathBuf, EvaluateError> {
+        let mut socket = socket.lock().await;
+        if socket.as_mut().is_some_and(|socket| !socket.is_alive()) {
+            tracing::warn!("the daemon that writes derivations has died; another is started");
+            // before its successor opens: it removes the socket's file
+            *socket = None;
+        }
+        let open = match socket.take() {
+            Some(open) => open,
+            None => StoreSocket::open(&self.nix.transport, &self.directory)
+                .map_err(|error| house(format!("no socket for the store: {error}")))?,
+        };
+        Ok(socket.insert(open).path().to_owned())
     }
 }
 

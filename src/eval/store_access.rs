@@ -59,6 +59,14 @@ impl StoreSocket {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Whether a daemon of our own still runs. One of the machine's is its own supervisor's concern.
+    pub fn is_alive(&mut self) -> bool {
+        match &mut self.daemon {
+            None => true,
+            Some(daemon) => matches!(daemon.try_wait(), Ok(None)),
+        }
+    }
 }
 
 fn listen(path: &Path) -> io::Result<UnixListener> {
