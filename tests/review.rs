@@ -235,6 +235,35 @@ fn every_way_to_fail_has_its_name() {
 }
 
 #[test]
+fn what_an_attribute_says_of_itself_is_not_believed() {
+    let story = Story::begin("a = pkg \"a\" \"echo > $out\"; root = pkg \"root\" \"echo > $out\";");
+    // outputs that are there already would make a failing build look like a rename
+    let hidden = r#"a = let good = pkg "a" "echo > $out"; in (pkg "a" "exit 1") // { out = good; outPath = "${good}"; };"#;
+    // a derivation that nobody makes must cost its attribute, not the review
+    let forged = r#"forged = rec { type = "derivation"; name = "x"; out.outPath = outPath;
+        drvPath = "/nix/store/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-x.drv"; outPath = "/nix/store/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-x"; };"#;
+    story.change(&format!("{hidden} {forged} root = pkg \"root\" \"echo > $out\";"));
+    let reviewed = story.review(&[]);
+    assert_eq!(reviewed.status, 1);
+    assert_eq!(reviewed.category("a"), Category::NewlyFailing);
+    assert!(reviewed.change("a").rebuild);
+    assert_eq!(reviewed.category("forged"), Category::NewFailing);
+    assert!(reviewed.stdout.contains("a derivation that its evaluation does not make"), "{}", reviewed.stdout);
+}
+
+#[test]
+fn a_jobset_that_throws_hides_its_attributes_and_removes_none() {
+    let story = Story::begin("a = pkg \"a\" \"echo > $out\";");
+    story.branch("change", "main");
+    story.write("default.nix", "throw \"broken\"");
+    story.commit("broken");
+    let reviewed = story.review(&[]);
+    assert_eq!(reviewed.status, 1);
+    assert_eq!(reviewed.first_line(), "Blocked: head can't be evaluated.");
+    assert_eq!(reviewed.report().changes.len(), 0);
+}
+
+#[test]
 fn the_base_decides_how_it_is_reviewed() {
     let story = Story::begin("a = pkg \"a-${variant}\" \"echo > $out\";");
     story.write(

@@ -25,8 +25,26 @@ const WORTH_A_PROCESS: usize = 200;
 pub struct Details {
     pub details: BTreeMap<AttrPath, Detail>,
     /// Attributes that evaluated before and did not now.
-    pub failed: BTreeMap<AttrPath, EvalError>,
+    pub failed: BTreeMap<AttrPath, NotDescribed>,
     pub cpu_seconds: f64,
+}
+
+/// Why an attribute that evaluated before is not described.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotDescribed {
+    /// It is another thing each time: the attribute's own fault.
+    Unsteady(String),
+    /// The evaluation broke off, by what it met (the clock, a limit) or by the machine's fault: the store is gone, say.
+    Error(EvalError),
+}
+
+impl std::fmt::Display for NotDescribed {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self {
+            NotDescribed::Unsteady(why) => f.write_str(why),
+            NotDescribed::Error(error) => f.write_str(&error.message),
+        }
+    }
 }
 
 /// Where derivations are written: a daemon's socket for the evaluator, and our own connection, which keeps them from being collected.
@@ -89,7 +107,7 @@ impl Evaluator {
                     None => message::parse(&printed, &launch.tree_text()),
                     Some(usage) => EvalError { message: cause_of_death(&usage, &printed, &self.limits), position: None },
                 };
-                asked.details.failed.insert(attrs[at + told].0.clone(), error);
+                asked.details.failed.insert(attrs[at + told].0.clone(), NotDescribed::Error(error));
                 at += told + 1;
             } else {
                 at += told;
@@ -161,7 +179,7 @@ impl Asked<'_> {
             }
             _ => {
                 let message = format!("evaluated twice, the attribute gave two results; the first was {expected}");
-                self.details.failed.insert(path.clone(), EvalError { message, position: None });
+                self.details.failed.insert(path.clone(), NotDescribed::Unsteady(message));
             }
         }
     }

@@ -23,7 +23,7 @@ mod terms;
 mod worker;
 
 pub use confine::Confinement;
-pub use details::{Details, Target};
+pub use details::{Details, NotDescribed, Target};
 pub use evaluator::Evaluator;
 pub use key::evaluation_key;
 pub use store_access::StoreSocket;

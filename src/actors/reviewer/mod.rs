@@ -6,6 +6,7 @@ mod closures;
 mod draft;
 mod jobsets;
 mod run;
+mod written;
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, WrapFuture};
 use jiff::Timestamp;

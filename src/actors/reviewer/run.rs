@@ -9,18 +9,25 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::draft::Draft;
-use super::{Build, Desk, Done, Fault, LogUrls, Order, WhichTree, closures, jobsets};
+use super::{Build, Desk, Done, Fault, LogUrls, Order, WhichTree, closures, jobsets, written};
 use crate::actors::evaluator::{Derivations, Describe, Evaluate, EvaluateError, What};
 use crate::actors::scheduler::{Retry, Settled, Target, Want};
 use crate::config::repository::Jobset;
 use crate::domain::{Attr, AttrPath, Detail, DrvPath, EvalError, EvalStats, Evaluation, Job, Outcome, Side, System, TreeId};
-use crate::eval::EvalFailure;
+use crate::eval::{EvalFailure, NotDescribed};
 use crate::review::report::{EvaluationRow, Merge, State};
 use crate::review::{DetailKey, Fact, compare};
 use crate::store::logs::LogRange;
 
 /// Lines of a failed build's log that the report shows.
 const TAIL_LINES: usize = 25;
+
+/// What [`Run::details`] learnt of one side.
+#[derive(Default)]
+struct DescribedSide {
+    details: HashMap<DetailKey, Detail>,
+    failed: HashMap<DetailKey, NotDescribed>,
+}
 
 struct Run {
     desk: Desk,
@@ -217,8 +224,52 @@ impl Run {
             self.details(Side::Head, |key| head.contains(key), derivations),
             self.details(Side::Base, |key| base.contains(key), Derivations::Computed),
         );
-        self.draft.facts.head_details = head?;
-        self.draft.facts.base_details = base?;
+        let head = head?;
+        self.draft.facts.head_details = head.details;
+        self.draft.facts.base_details = base?.details;
+        if self.draft.facts.building {
+            let drvs = self.draft.comparison.rows.iter().filter_map(|row| row.head.as_ref()).map(|job| job.drv.clone()).collect();
+            self.read_back(Side::Head, drvs, &head.failed).await?;
+        }
+        Ok(())
+    }
+
+    /// Holds what the attributes of one side said of themselves against the derivations that were written. What was not written
+    /// can't be built, which is that attribute's outcome and not the end of the review.
+    async fn read_back(
+        &mut self,
+        side: Side,
+        drvs: BTreeSet<DrvPath>,
+        failed: &HashMap<DetailKey, NotDescribed>,
+    ) -> Result<(), Fault> {
+        let written = written::outputs(drvs).await?;
+        for row in &mut self.draft.comparison.rows {
+            let job = match side {
+                Side::Base => &mut row.base,
+                Side::Head => &mut row.head,
+            };
+            let Some(job) = job else { continue };
+            match written.get(&job.drv) {
+                None => {}
+                Some(Some(outputs)) if written::is_true(job, outputs) => {}
+                Some(Some(outputs)) => {
+                    // only its build tells
+                    job.outputs = outputs.clone();
+                    row.rebuild = true;
+                }
+                // the very derivation of the base under another name: nothing is built for it
+                Some(None) if !row.rebuild && side == Side::Head => {}
+                Some(None) => {
+                    let (outcome, why) = match failed.get(&(row.jobset.clone(), row.system.clone(), row.attr.clone())) {
+                        Some(NotDescribed::Unsteady(why)) => (Outcome::Failed, why.as_str()),
+                        Some(NotDescribed::Error(error)) => (Outcome::Infrastructure, error.message.as_str()),
+                        None => (Outcome::Failed, "the attribute names a derivation that its evaluation does not make"),
+                    };
+                    let fact = Fact { log_tail: Some(why.to_owned()), ..Fact::from(outcome) };
+                    self.draft.facts.outcomes.entry(job.drv.clone()).or_insert(fact);
+                }
+            }
+        }
         Ok(())
     }
 
@@ -228,8 +279,8 @@ impl Run {
         side: Side,
         wanted: impl Fn(&DetailKey) -> bool,
         derivations: Derivations,
-    ) -> Result<HashMap<DetailKey, Detail>, Fault> {
-        let mut described = HashMap::new();
+    ) -> Result<DescribedSide, Fault> {
+        let mut described = DescribedSide::default();
         for jobset in &self.jobsets {
             for system in &jobset.systems {
                 let attrs = self.attrs_of(side, jobset, system, &wanted);
@@ -244,11 +295,11 @@ impl Run {
                     Err(error) => return Err(house(error)),
                 };
                 if let Some((attr, error)) = details.failed.iter().next() {
-                    tracing::warn!(%attr, "not described: {}", error.message);
+                    tracing::warn!(%attr, "not described: {error}");
                 }
-                for (attr, detail) in &details.details {
-                    described.insert((jobset.name.clone(), system.clone(), attr.clone()), detail.clone());
-                }
+                let key = |attr: &AttrPath| (jobset.name.clone(), system.clone(), attr.clone());
+                described.details.extend(details.details.iter().map(|(attr, detail)| (key(attr), detail.clone())));
+                described.failed.extend(details.failed.iter().map(|(attr, error)| (key(attr), error.clone())));
             }
         }
         Ok(described)
@@ -278,7 +329,8 @@ impl Run {
     async fn build(&mut self) -> Result<(), Fault> {
         let lookups: BTreeSet<DrvPath> = self.draft.comparison.head_lookups().into_iter().collect();
         self.look_up(Side::Head, &lookups).await?;
-        let targets = self.draft.comparison.head_targets();
+        let mut targets = self.draft.comparison.head_targets();
+        targets.retain(|drv| self.draft.facts.outcome(drv).is_none());
         self.want(Side::Head, targets).await?;
         let mut asked = BTreeSet::new();
         loop {
@@ -302,8 +354,10 @@ impl Run {
                 .filter(|row| row.base.as_ref().is_some_and(|job| unknown.contains(&job.drv)))
                 .map(|row| (row.jobset.clone(), row.system.clone(), row.attr.clone()))
                 .collect();
-            self.details(Side::Base, |key| wanted.contains(key), Derivations::Written).await?;
-            self.want(Side::Base, unknown.into_iter().collect()).await?;
+            let described = self.details(Side::Base, |key| wanted.contains(key), Derivations::Written).await?;
+            self.read_back(Side::Base, unknown.clone(), &described.failed).await?;
+            let targets = unknown.into_iter().filter(|drv| self.draft.facts.outcome(drv).is_none()).collect();
+            self.want(Side::Base, targets).await?;
         }
     }
 
