@@ -21,6 +21,9 @@ const RUN: usize = 128;
 /// Below this many attributes a second process costs more than it saves.
 const WORTH_A_PROCESS: usize = 200;
 
+/// A field of `meta`, a name or a version that is longer is left out.
+const FIELD_BYTES: usize = 16 << 10;
+
 #[derive(Debug, Default)]
 pub struct Details {
     pub details: BTreeMap<AttrPath, Detail>,
@@ -186,8 +189,9 @@ impl Asked<'_> {
 
     fn name(&mut self, index: usize, value: &Value) {
         if let Some(detail) = self.details.details.get_mut(&self.attrs[index].0) {
-            detail.pname = value["pname"].as_str().map(str::to_owned);
-            detail.version = value["version"].as_str().map(str::to_owned);
+            let text = |field: &str| value[field].as_str().filter(|text| text.len() <= FIELD_BYTES).map(str::to_owned);
+            detail.pname = text("pname");
+            detail.version = text("version");
         }
     }
 
@@ -195,7 +199,7 @@ impl Asked<'_> {
         if let (Some(detail), Value::Object(meta)) = (self.details.details.get_mut(&self.attrs[index].0), value) {
             detail.timeout = seconds(&meta, "timeout");
             detail.max_silent = seconds(&meta, "maxSilent");
-            detail.meta = meta.into_iter().filter(|(_, value)| !value.is_null()).collect();
+            detail.meta = meta.into_iter().filter(|(_, value)| !value.is_null() && is_small(value)).collect();
         }
     }
 
@@ -210,6 +214,11 @@ impl Asked<'_> {
             .await
             .map_err(|error| EvalFailure::Start(format!("the store does not keep the derivations: {error}")))
     }
+}
+
+/// Reports are kept and shown: a field of megabytes, in each of ten thousand attributes, has no place in them.
+fn is_small(value: &Value) -> bool {
+    value.to_string().len() <= FIELD_BYTES
 }
 
 fn seconds(meta: &Map<String, Value>, field: &str) -> Option<Duration> {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -79,6 +80,9 @@ pub async fn fetch_inputs(nix: &Path, checkout: &Path, options: &BTreeMap<String
 /// The lock of a flake as large as there are has some hundred kilobytes.
 const LOCK_BYTES: u64 = 16 << 20;
 
+/// A server that never answers, which a hostile lock may name, must not hold an evaluation for ever.
+const FETCHING: Duration = Duration::from_secs(30 * 60);
+
 /// The text of the lock, if there is one. We read it with our own eyes, not behind the walls, and the tree is hostile: a symbolic
 /// link could name any file, device or pipe of this machine.
 fn read_lock(checkout: &Path) -> Result<Option<String>, EvalFailure> {
@@ -136,12 +140,12 @@ async fn fetch(nix: &Path, expression: &str, options: &BTreeMap<String, String>)
     for (name, value) in options {
         command.args(["--option", name, value]);
     }
-    let output = command
-        .env("NO_COLOR", "1")
-        .stdin(std::process::Stdio::null())
-        .kill_on_drop(true)
-        .output()
+    let output = command.env("NO_COLOR", "1").stdin(std::process::Stdio::null()).kill_on_drop(true).output();
+    let output = tokio::time::timeout(FETCHING, output)
         .await
+        .map_err(|_| {
+            EvalFailure::Jobset(format!("the flake's inputs were not fetched within {} minutes", FETCHING.as_secs() / 60))
+        })?
         .map_err(|error| EvalFailure::Start(format!("nix does not run: {error}")))?;
     if !output.status.success() {
         let error = super::message::parse(&String::from_utf8_lossy(&output.stderr), "/nonexistent");
