@@ -79,7 +79,8 @@ impl Run {
         let (base, head) = self.evaluate().await?;
         self.draft.header.timings.eval_seconds = Some(started.elapsed().as_secs_f64());
         let started = Instant::now();
-        self.draft.comparison = compare(&base, &head);
+        // seconds for a hundred thousand attributes, in which the house would answer nobody
+        self.draft.comparison = tokio::task::spawn_blocking(move || compare(&base, &head)).await.map_err(house)?;
         self.draft.header.timings.diff_seconds = Some(started.elapsed().as_secs_f64());
         self.draft.facts.building = self.order.wishes.build == Build::Changed;
         if self.draft.facts.building && !self.draft.comparison.rows.is_empty() {
