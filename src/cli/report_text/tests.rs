@@ -72,3 +72,13 @@ fn conflicts_are_listed() {
     let text = render(&report, Colour::Never, None);
     assert!(text.contains("Conflicts (2)\n  pkgs/a.nix\n  pkgs/b.nix\n"), "{text}");
 }
+
+#[test]
+fn a_line_of_a_log_is_continued_and_not_cut() {
+    let narrow = render(&sample_report(), Colour::Never, Some(40));
+    let pieces: String = narrow.lines().filter_map(|line| line.trim_start().strip_prefix("│ ")).collect();
+    let wide = render(&sample_report(), Colour::Never, None);
+    let whole: String = wide.lines().filter_map(|line| line.trim_start().strip_prefix("│ ")).collect();
+    assert_eq!(pieces, whole);
+    assert!(narrow.lines().count() > wide.lines().count());
+}
