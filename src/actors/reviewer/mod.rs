@@ -2,8 +2,11 @@
 //! ends. It keeps nothing of its own that the database, the caches and the store do not have: after a crash, its successor goes the
 //! same way again, and what was evaluated or built is not evaluated or built again.
 
+mod builds;
 mod closures;
+mod described;
 mod draft;
+mod evaluations;
 mod jobsets;
 mod run;
 mod written;
