@@ -60,6 +60,8 @@ pub enum CannotOpen {
 pub enum For {
     /// One review, somebody waiting: what the machine can't do is said, and infrastructure failures end.
     OneReview,
+    /// The same without builds: no binary cache is asked.
+    OneEvaluation,
     /// A server.
     Serving,
 }
@@ -115,16 +117,16 @@ pub async fn open(
         builders: vec![builder.clone()],
         remember: settings.build.remember_failures(),
         patience: match purpose {
-            For::OneReview => Patience::Times(3),
+            For::OneReview | For::OneEvaluation => Patience::Times(3),
             For::Serving => Patience::Endless,
         },
     };
-    let caches = Arc::new(Caches::new(events.clone()));
+    let caches = Arc::new(Caches::new(events.clone(), purpose));
     let scheduler =
         supervise("scheduler", SCHEDULER_MAILBOX, closing.clone(), Tenure::Permanent, hire_scheduler(&deps, &caches), || {});
     let pool = supervise("pool", POOL_MAILBOX, closing, Tenure::Permanent, hire_pool(&deps, &caches, builder, &scheduler), || {});
     let log_urls = match purpose {
-        For::OneReview => LogUrls::Files,
+        For::OneReview | For::OneEvaluation => LogUrls::Files,
         For::Serving => LogUrls::Server,
     };
     let desk = Desk { evaluator, scheduler, store, logs, db, events, log_urls };
@@ -174,16 +176,20 @@ fn hire_pool(
 /// Whether binary caches answer, asked once, while trees are being evaluated: one that does not would cost every build its time-out.
 struct Caches {
     events: Events,
+    purpose: For,
     store: OnceCell<Store>,
 }
 
 impl Caches {
-    fn new(events: Events) -> Self {
-        Self { events, store: OnceCell::new() }
+    fn new(events: Events, purpose: For) -> Self {
+        Self { events, purpose, store: OnceCell::new() }
     }
 
     async fn through(&self, store: Store) -> Store {
         let asked = || async {
+            if self.purpose == For::OneEvaluation {
+                return store.clone();
+            }
             match store.probe_substituters(STORE_DIR).await {
                 Ok(BinaryCaches::Reachable) => store.clone(),
                 Ok(BinaryCaches::Unreachable(reason)) => {
@@ -227,7 +233,7 @@ fn open_evaluator(
     if let Confinement::Limited(reason) = evaluator.confinement() {
         match purpose {
             For::Serving if !settings.eval.accept_unconfined => return Err(CannotOpen::Unconfined(reason.clone())),
-            For::Serving | For::OneReview => events.notice(format!(
+            For::Serving | For::OneReview | For::OneEvaluation => events.notice(format!(
                 "the evaluator sees this machine's files and network, and results may depend on where the tree stands: {reason}"
             )),
         }

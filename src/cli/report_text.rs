@@ -5,6 +5,7 @@ mod page;
 
 use self::page::{Page, TOGETHER, Tone};
 use super::report_parts::{Parts, SameError, breakdown, bytes, growth, outcome, rows, signed_bytes, timings, versions};
+use crate::config::StateDir;
 use crate::review::failures::Cause;
 use crate::review::plain;
 use crate::review::report::{Category, Change, Decision, Level, Report, Revision};
@@ -167,12 +168,19 @@ fn log(page: &mut Page, parts: &Parts, cause: &Cause) {
     match &failure.log_url {
         // a file of ours is compressed: the command reads it
         Some(url) if url.starts_with("file:") => {
-            page.wrapped(4, 6, Tone::Faint, &format!("whole log: snowgate log {}", cause.drv.base_name()));
+            page.wrapped(4, 6, Tone::Faint, &format!("whole log: snowgate log{} {}", state_of(url), cause.drv.base_name()));
         }
         Some(url) => page.wrapped(4, 6, Tone::Faint, &format!("whole log: {}", plain::line(url))),
         None if lines.is_empty() => page.line(4, "no log was kept"),
         None => {}
     }
+}
+
+/// ` --state DIR`, where a log's file is not in the state directory that the command looks into by itself.
+fn state_of(url: &str) -> String {
+    let Some((state, _)) = url.strip_prefix("file://").and_then(|file| file.rsplit_once("/logs/")) else { return String::new() };
+    let own = StateDir::default_for_user().is_some_and(|own| own.root() == std::path::Path::new(state));
+    if own { String::new() } else { format!(" --state {}", plain::line(state)) }
 }
 
 /// `libfoo 1.2 → 1.3 (also libfoo_1)`

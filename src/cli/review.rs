@@ -181,7 +181,8 @@ async fn with_database(arguments: &Arguments, settings: &Settings, state: &State
     let style = Style::for_stderr(arguments.quiet);
     let progress = Progress::start(events.subscribe(), id.clone(), style);
     let program = open::own_program().map_err(Stop::incomplete)?;
-    let opened = open::open(program, settings, state, db.clone(), events.clone(), closing.clone(), For::OneReview).await;
+    let purpose = if arguments.no_build { For::OneEvaluation } else { For::OneReview };
+    let opened = open::open(program, settings, state, db.clone(), events.clone(), closing.clone(), purpose).await;
     let opened = opened.map_err(Stop::incomplete)?;
     notes(arguments, &git, (&base, &head), &events).await?;
     let order = Order {
