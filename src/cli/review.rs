@@ -198,10 +198,15 @@ async fn with_database(arguments: &Arguments, settings: &Settings, state: &State
     remember(&db, &order).await.map_err(Stop::incomplete)?;
     let reviews = Reviews::new(opened.desk.clone(), closing.clone());
     let mut done = reviews.begin(order);
-    let cancelling = (reviews.clone(), id.clone());
+    let (closed, (cancelling, cancelled)) = (closing.clone(), (reviews.clone(), id.clone()));
     actix::spawn(async move {
-        match signals::asked_to_end().await {
-            Ok(()) => drop(cancelling.0.cancel(&cancelling.1)),
+        let asked = tokio::select! {
+            asked = signals::asked_to_end() => asked,
+            // what this holds keeps connections, and with them daemons, open
+            () = closed.cancelled() => return,
+        };
+        match asked {
+            Ok(()) => drop(cancelling.cancel(&cancelled)),
             Err(error) => tracing::warn!("signals can't be listened to: {error}"),
         }
     });
