@@ -20,6 +20,7 @@ mod message;
 mod nix_text;
 mod store_access;
 mod terms;
+pub mod trace;
 mod worker;
 
 pub use confine::Confinement;

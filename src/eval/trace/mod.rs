@@ -1,0 +1,16 @@
+//! Incremental evaluation: what each attribute read of its tree, so that an attribute whose reads are the same in another tree need
+//! not be evaluated there.
+//!
+//! A [`Key`] names one thing that an evaluation can learn of a tree; its value is never stored: two trees are compared by git, and
+//! [`Changes`] are the keys whose values differ. A [`TraceSet`] holds, for one jobset with all that can matter but the tree, every
+//! attribute's result at one tree and the node of its reads. Nodes form a forest: a node's reads are its own and those of the nodes
+//! above it, as an evaluating process that was forked has read what its parent had read.
+//!
+//! Whatever is not known for certain is dirty: an attribute without a node, a read of an unknown path, a process that died.
+//! Results are those of plain evaluations; a recording evaluation only adds reads to them, and only where it came to the same result.
+
+mod key;
+mod set;
+
+pub use key::{Changes, Key};
+pub use set::{Fragment, FragmentNode, Known, Node, NodeId, TraceSet, Traced};

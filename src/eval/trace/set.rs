@@ -1,0 +1,241 @@
+//! PURE: every attribute's result at one tree, and what it read.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::key::{Changes, Key};
+use crate::domain::{AttrPath, TreeId};
+use crate::eval::frontier::Found;
+
+/// An index into [`TraceSet::nodes`].
+pub type NodeId = u32;
+
+/// Reads that attributes have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Node {
+    /// Comes before its children.
+    pub parent: Option<NodeId>,
+    /// What was read here and in no node above, as indices into the set's keys, ascending.
+    pub own: Vec<u32>,
+    /// What evaluating the attributes of this node cost, given what is above, in milliseconds.
+    pub millis: u32,
+    /// Its reads are no longer true, or those of a node above: it remembers the shape of the forest for the next recording.
+    pub stale: bool,
+}
+
+/// An attribute, or a set on the way to attributes, or the root (the empty path).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Traced {
+    /// By a plain evaluation.
+    pub found: Found,
+    /// `None`: what it reads is not known, so it is always dirty.
+    pub node: Option<NodeId>,
+}
+
+/// See the module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TraceSet {
+    pub tree: TreeId,
+    pub keys: Vec<Key>,
+    pub nodes: Vec<Node>,
+    pub results: BTreeMap<AttrPath, Traced>,
+    /// What a full evaluation costs, in CPU milliseconds.
+    pub full_millis: u64,
+}
+
+/// What need not be evaluated in another tree.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    pub found: HashMap<AttrPath, Found>,
+    /// How many of the set's results are dirty.
+    pub dirty: usize,
+    /// An estimate of what evaluating the dirty ones costs, in CPU milliseconds; `None` where nothing is known of that.
+    pub dirty_millis: Option<u64>,
+    pub full_millis: u64,
+}
+
+/// What a recording process learnt: a forest of its own, in which nodes stand before their children.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fragment {
+    pub nodes: Vec<FragmentNode>,
+    /// Each item's result as the recording process found it, and its node.
+    pub items: Vec<(AttrPath, Found, usize)>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FragmentNode {
+    pub parent: Option<usize>,
+    pub own: Vec<Key>,
+    pub millis: u32,
+}
+
+impl TraceSet {
+    /// Results of a plain evaluation of which nothing was recorded yet.
+    pub fn new(tree: TreeId, found: BTreeMap<AttrPath, Found>, full_millis: u64) -> Self {
+        let results = found.into_iter().map(|(path, found)| (path, Traced { found, node: None })).collect();
+        Self { tree, keys: Vec::new(), nodes: Vec::new(), results, full_millis }
+    }
+
+    /// For each node, whether what it or a node above it read has changed.
+    fn dirty_nodes(&self, changes: &Changes) -> Vec<bool> {
+        let changed: Vec<bool> = self.keys.iter().map(|key| changes.keys.contains(key)).collect();
+        let mut dirty = vec![false; self.nodes.len()];
+        for (index, node) in self.nodes.iter().enumerate() {
+            dirty[index] = node.stale
+                || node.parent.is_some_and(|parent| dirty[parent as usize])
+                || node.own.iter().any(|key| changed[*key as usize]);
+        }
+        dirty
+    }
+
+    /// What is still true in the tree that differs from ours by `changes`.
+    pub fn known(&self, changes: &Changes) -> Known {
+        let dirty_nodes = self.dirty_nodes(changes);
+        let mut known = Known { full_millis: self.full_millis, ..Known::default() };
+        let mut paid: HashSet<NodeId> = HashSet::new();
+        let mut millis = Some(0);
+        for (path, traced) in &self.results {
+            match traced.node {
+                Some(node) if !dirty_nodes[node as usize] => {
+                    known.found.insert(path.clone(), traced.found.clone());
+                    continue;
+                }
+                Some(node) => {
+                    let mut at = Some(node);
+                    while let Some(id) = at.filter(|id| paid.insert(*id)) {
+                        let node = &self.nodes[id as usize];
+                        millis = millis.map(|sum| sum + u64::from(node.millis));
+                        at = node.parent;
+                    }
+                }
+                None => millis = None,
+            }
+            known.dirty += 1;
+        }
+        known.dirty_millis = millis;
+        known
+    }
+
+    /// The same at another tree, where a plain evaluation found `found`: nodes whose reads changed are stale, their shape stays.
+    pub fn advance(mut self, tree: TreeId, changes: &Changes, found: BTreeMap<AttrPath, Found>) -> TraceSet {
+        let dirty = self.dirty_nodes(changes);
+        for (node, dirty) in self.nodes.iter_mut().zip(&dirty) {
+            node.stale = *dirty;
+        }
+        let mut old = std::mem::take(&mut self.results);
+        self.results = found
+            .into_iter()
+            .map(|(path, found)| {
+                let node = old.remove(&path).and_then(|traced| traced.node);
+                (path, Traced { found, node })
+            })
+            .collect();
+        self.tree = tree;
+        self
+    }
+
+    /// Whether an attribute's reads are known and true.
+    pub fn is_traced(&self, traced: &Traced) -> bool {
+        traced.node.is_some_and(|node| !self.nodes[node as usize].stale)
+    }
+
+    pub fn untraced(&self) -> usize {
+        self.results.values().filter(|traced| !self.is_traced(traced)).count()
+    }
+
+    /// Takes in what was recorded at this tree. Returns the attributes that the recording evaluated otherwise than the plain
+    /// evaluation did: they stay dirty.
+    pub fn graft(&mut self, fragment: Fragment) -> Vec<AttrPath> {
+        let mut index: HashMap<Key, u32> = self.keys.iter().cloned().zip(0..).collect();
+        let first = self.nodes.len() as NodeId;
+        for node in fragment.nodes {
+            let mut own: Vec<u32> = node
+                .own
+                .into_iter()
+                .map(|key| {
+                    *index.entry(key).or_insert_with_key(|key| {
+                        self.keys.push(key.clone());
+                        self.keys.len() as u32 - 1
+                    })
+                })
+                .collect();
+            own.sort_unstable();
+            own.dedup();
+            let parent = node.parent.map(|parent| first + parent as NodeId);
+            self.nodes.push(Node { parent, own, millis: node.millis, stale: false });
+        }
+        let mut otherwise = Vec::new();
+        for (path, found, node) in fragment.items {
+            match self.results.get_mut(&path) {
+                Some(traced) if traced.found == found => traced.node = Some(first + node as NodeId),
+                Some(traced) => {
+                    traced.node = None;
+                    otherwise.push(path);
+                }
+                None => {}
+            }
+        }
+        otherwise
+    }
+
+    /// Fewer nodes with the same meaning: nodes that read nothing of their own become one with the node above, siblings that read the
+    /// same become one, nodes without attributes go, keys that nobody reads go.
+    pub fn compact(&mut self) {
+        let mut merged: Vec<Option<NodeId>> = vec![None; self.nodes.len()];
+        let mut nodes: Vec<Node> = Vec::new();
+        let mut alike: HashMap<(Option<NodeId>, Vec<u32>, bool), NodeId> = HashMap::new();
+        let needed = self.needed();
+        for (index, node) in std::mem::take(&mut self.nodes).into_iter().enumerate() {
+            if !needed[index] {
+                continue;
+            }
+            let parent = node.parent.and_then(|parent| merged[parent as usize]);
+            if let Some(parent) = parent.filter(|parent| node.own.is_empty() && nodes[*parent as usize].stale == node.stale) {
+                nodes[parent as usize].millis += node.millis;
+                merged[index] = Some(parent);
+                continue;
+            }
+            let id = *alike.entry((parent, node.own.clone(), node.stale)).or_insert(nodes.len() as NodeId);
+            if id as usize == nodes.len() {
+                nodes.push(Node { parent, ..node });
+            } else {
+                nodes[id as usize].millis += node.millis;
+            }
+            merged[index] = Some(id);
+        }
+        for traced in self.results.values_mut() {
+            traced.node = traced.node.and_then(|node| merged[node as usize]);
+        }
+        self.nodes = nodes;
+        self.drop_unread_keys();
+    }
+
+    /// Nodes that an attribute has, or a node below.
+    fn needed(&self) -> Vec<bool> {
+        let mut needed = vec![false; self.nodes.len()];
+        for node in self.results.values().filter_map(|traced| traced.node) {
+            needed[node as usize] = true;
+        }
+        for index in (0..self.nodes.len()).rev() {
+            if let Some(parent) = self.nodes[index].parent.filter(|_| needed[index]) {
+                needed[parent as usize] = true;
+            }
+        }
+        needed
+    }
+
+    fn drop_unread_keys(&mut self) {
+        let mut moved: Vec<Option<u32>> = vec![None; self.keys.len()];
+        let mut keys = Vec::new();
+        for node in &mut self.nodes {
+            for key in &mut node.own {
+                let place = &mut moved[*key as usize];
+                *key = *place.get_or_insert_with(|| {
+                    keys.push(self.keys[*key as usize].clone());
+                    keys.len() as u32 - 1
+                });
+            }
+            node.own.sort_unstable();
+        }
+        self.keys = keys;
+    }
+}
