@@ -362,6 +362,11 @@ impl Arguments {
             (None, Some(output)) => Some(JobsetSource::Flake(output.clone())),
             (None, None) => None,
         };
+        if let Some(JobsetSource::File(file)) = &source
+            && file.rsplit('/').next() == Some("flake.nix")
+        {
+            return Err(Stop::usage(format!("{file} is a flake, not a set of attributes: use --flake in place of --file")));
+        }
         if let (Some(variant), true) = (&self.variant, source.is_some()) {
             return Err(Stop::usage(format!("the variant `{variant}` is one of snowgate.toml's: leave out --file and --flake")));
         }

@@ -71,8 +71,10 @@ pub fn main(arguments: Arguments) -> ExitCode {
 pub async fn serve(settings: &Settings, live: Option<Live>, ready: impl FnOnce(&str)) -> Result<(), Fault> {
     let state = settings.state();
     let state = state.ok_or_else(|| Fault::Configuration("there is no state directory: set `state_dir`, or HOME".into()))?;
+    // without a file of settings the address came from the command line
+    let way_out = if live.is_some() { "set another `listen`" } else { "name another with --listen" };
     let listener = TcpListener::bind(settings.listen)
-        .map_err(|error| Fault::House(format!("{} can't be listened at: {error}; set another `listen`", settings.listen)))?;
+        .map_err(|error| Fault::House(format!("{} can't be listened at: {error}; {way_out}", settings.listen)))?;
     let db = Db::open(&state).map_err(Fault::house)?;
     let served = with_database(settings, live, &state, db.clone(), listener, ready).await;
     db.close().await;

@@ -201,6 +201,7 @@ impl Settings {
         let mut keys = Vec::new();
         keys.extend((self.listen != next.listen).then_some("listen"));
         keys.extend((self.state_dir != next.state_dir).then_some("state_dir"));
+        keys.extend((self.public_url != next.public_url).then_some("public_url"));
         let eval = Eval { allowed_uris: next.eval.allowed_uris.clone(), ..self.eval.clone() };
         keys.extend((eval != next.eval).then_some("eval"));
         keys.extend((self.build != next.build).then_some("build"));

@@ -208,37 +208,3 @@ async fn a_scheduler_that_crashed_is_asked_again_and_the_pool_works_for_the_next
     house.want("r", Side::Head, &[&a], Retry::Remembered).await.unwrap();
     assert_eq!(house.settled(1).await[&a].outcome, Outcome::Succeeded);
 }
-
-/// Not a test but a figure: `cargo nextest run --release --run-ignored only thousand --no-capture`.
-#[actix::test]
-#[ignore = "a measurement"]
-async fn a_thousand_trivial_derivations() {
-    let count: usize = std::env::var("SNOWGATE_DERIVATIONS").ok().and_then(|n| n.parse().ok()).unwrap_or(1000);
-    let expression = |salt: &str| {
-        let node = |i: usize| {
-            let inputs: Vec<String> =
-                (1..=3).map(|k| i * 7919 / (k * 13 + 1) % (i + 1)).filter(|j| *j < i).map(|j| format!("n{j}")).collect();
-            format!(r#"n{i} = mk "n{i}" "echo > $out" {{ salt = "{salt}"; inputs = [ {} ]; }};"#, inputs.join(" "))
-        };
-        let nodes: String = (0..count).map(node).collect();
-        let all: String = (0..count).map(|i| format!("n{i} ")).collect();
-        format!("let {nodes} in [ {all} ]")
-    };
-    let house = House::new().open();
-    for round in 0..3 {
-        let drvs = house.instantiate(&expression(&format!("theirs{round}")));
-        let began = std::time::Instant::now();
-        let mut arguments = vec!["-j2", "--quiet", "--realise"];
-        arguments.extend(drvs.iter().map(|drv| drv.as_str()));
-        house.nix_store(&arguments);
-        let theirs = began.elapsed().as_secs_f64();
-
-        let drvs = house.instantiate(&expression(&format!("ours{round}")));
-        let began = std::time::Instant::now();
-        house.want(&format!("r{round}"), Side::Head, &drvs.iter().collect::<Vec<_>>(), Retry::Remembered).await.unwrap();
-        let settled = house.settled(count).await;
-        let ours = began.elapsed().as_secs_f64();
-        assert!(settled.values().all(|settled| settled.outcome == Outcome::Succeeded));
-        println!("{count} derivations: nix-store -j2 {theirs:.2} s, ours {ours:.2} s, ratio {:.2}", ours / theirs);
-    }
-}
