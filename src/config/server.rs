@@ -65,6 +65,10 @@ pub struct Eval {
     pub timeout_seconds: u64,
     /// Prefixes of addresses that an evaluation may fetch from.
     pub allowed_uris: Vec<String>,
+    /// Record in the background what each attribute of a base branch reads, so that reviews evaluate only what a change can alter.
+    pub record: bool,
+    /// One in so many evaluations that rely on recordings is also done in full, in the background, and compared; 0: none.
+    pub self_check_one_in: u32,
 }
 
 /// Builds.
@@ -129,7 +133,15 @@ impl Default for Settings {
 
 impl Default for Eval {
     fn default() -> Self {
-        Self { workers: None, memory_mb: 4096, accept_unconfined: false, timeout_seconds: 600, allowed_uris: Vec::new() }
+        Self {
+            workers: None,
+            memory_mb: 4096,
+            accept_unconfined: false,
+            timeout_seconds: 600,
+            allowed_uris: Vec::new(),
+            record: true,
+            self_check_one_in: 100,
+        }
     }
 }
 
@@ -202,7 +214,12 @@ impl Settings {
         keys.extend((self.listen != next.listen).then_some("listen"));
         keys.extend((self.state_dir != next.state_dir).then_some("state_dir"));
         keys.extend((self.public_url != next.public_url).then_some("public_url"));
-        let eval = Eval { allowed_uris: next.eval.allowed_uris.clone(), ..self.eval.clone() };
+        let eval = Eval {
+            allowed_uris: next.eval.allowed_uris.clone(),
+            record: next.eval.record,
+            self_check_one_in: next.eval.self_check_one_in,
+            ..self.eval.clone()
+        };
         keys.extend((eval != next.eval).then_some("eval"));
         keys.extend((self.build != next.build).then_some("build"));
         keys.extend((self.log != next.log).then_some("log"));

@@ -43,10 +43,20 @@ pub struct Spec {
     pub uid: Option<u32>,
     /// Of its data segment, in bytes.
     pub memory_bytes: u64,
+    pub urgency: Urgency,
     pub environment: BTreeMap<String, String>,
     pub directory: PathBuf,
     pub program: PathBuf,
     pub arguments: Vec<String>,
+}
+
+/// How a process and all that it starts compete for processors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Urgency {
+    /// Like everybody else.
+    Usual,
+    /// They take what nobody else wants: builds and reviews don't notice them.
+    WhenIdle,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -85,6 +95,9 @@ pub fn main(spec: &str) -> ExitCode {
 
 fn confine(spec: &Spec) -> anyhow::Result<ExitCode> {
     die_with_parent();
+    if spec.urgency == Urgency::WhenIdle {
+        yield_to_others();
+    }
     // what is built here is for another user to enter, whatever ours keeps to itself
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     if let Some(stage) = &spec.stage {
@@ -108,6 +121,17 @@ fn confine(spec: &Spec) -> anyhow::Result<ExitCode> {
 fn die_with_parent() {
     if let Err(error) = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL) {
         tracing::debug!("no parent death signal: {error}");
+    }
+}
+
+/// SCHED_IDLE (sched(7)), which children inherit; the lowest of the usual priorities where it is refused.
+fn yield_to_others() {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the structure outlives the call; 0 is this process.
+    if unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) } != 0 {
+        tracing::debug!("no SCHED_IDLE: {}", io::Error::last_os_error());
+        // SAFETY: no pointers; 0 is this process. Lowering one's own priority is always allowed.
+        unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) };
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::confine::{self, Confinement};
+use super::confine::{self, Confinement, Urgency};
 use super::driver::{DRIVER, Driver, Heard, Launch, Telling};
 use super::frontier::{Found, Frontier};
 use super::launch::StoreView;
@@ -30,6 +30,7 @@ pub struct Evaluator {
     /// Whether a user id of its own can see what it has to see; we can give it one only as root.
     pub(super) other_user: bool,
     pub(super) limits: Limits,
+    pub(super) urgency: Urgency,
     /// A place for each evaluating process of the house: evaluations that run at once share them.
     pub(super) places: Arc<Semaphore>,
 }
@@ -50,6 +51,7 @@ impl Evaluator {
             confinement: Confinement::Full,
             other_user: true,
             limits,
+            urgency: Urgency::Usual,
             places: Arc::new(Semaphore::new(places.max(1))),
         };
         let mut spec = evaluator.spec(Path::new("/nonexistent"), &StoreView::Memory, false, Vec::new());
@@ -63,6 +65,11 @@ impl Evaluator {
             evaluator.other_user = confine::probe(&evaluator.snowgate, &spec) == Confinement::Full;
         }
         Ok(evaluator)
+    }
+
+    /// The same one, whose processes take only what others leave of the processors.
+    pub fn when_idle(&self) -> Self {
+        Self { urgency: Urgency::WhenIdle, ..self.clone() }
     }
 
     pub fn confinement(&self) -> &Confinement {

@@ -128,6 +128,7 @@ impl Evaluator {
             network,
             uid: self.other_user.then_some(EVALUATOR_UID),
             memory_bytes: self.limits.memory_bytes,
+            urgency: self.urgency,
             environment: environment(None),
             directory: checkout.to_owned(),
             program: self.nix.clone(),
