@@ -157,13 +157,18 @@ fn settings() -> impl Strategy<Value = Settings> {
         any::<bool>(),
         1..1_000_000u64,
         proptest::collection::vec(text(), 0..3),
+        any::<bool>(),
+        any::<u32>(),
     )
-        .prop_map(|(workers, memory_mb, accept_unconfined, timeout_seconds, allowed_uris)| Eval {
+        .prop_map(|(workers, memory_mb, accept_unconfined, timeout_seconds, allowed_uris, record, self_check_one_in)| Eval {
             workers,
             memory_mb,
             accept_unconfined,
             timeout_seconds,
             allowed_uris,
+            record,
+            self_check_one_in,
+            ..Eval::default()
         });
     let build = (
         proptest::option::of(1..64u32),
