@@ -54,7 +54,7 @@ impl Tree {
     }
 
     async fn evaluate(&self, request: &Request) -> Evaluation {
-        self.evaluator(LIMITS).evaluate(request, Arc::new(|_, _, _| {})).await.unwrap().evaluation
+        self.evaluator(LIMITS).evaluate(request, None, Arc::new(|_, _, _| {})).await.unwrap().evaluation
     }
 }
 
@@ -169,7 +169,7 @@ async fn sets_are_entered_as_nixpkgs_means_it() {
 
     let mut request = tree.request();
     request.jobset.args.insert("extra".into(), "{ a = ".into());
-    let refused = tree.evaluator(LIMITS).evaluate(&request, Arc::new(|_, _, _| {})).await.unwrap_err();
+    let refused = tree.evaluator(LIMITS).evaluate(&request, None, Arc::new(|_, _, _| {})).await.unwrap_err();
     assert!(refused.to_string().starts_with("the argument `extra` is no Nix expression: syntax error"), "{refused}");
 }
 
@@ -226,7 +226,7 @@ async fn a_root_that_fails_is_one_error() {
     let tree = Tree::new("{ }");
     let mut request = tree.request();
     request.jobset.source = JobsetSource::File("nowhere.nix".into());
-    let refused = tree.evaluator(LIMITS).evaluate(&request, Arc::new(|_, _, _| {})).await.unwrap_err();
+    let refused = tree.evaluator(LIMITS).evaluate(&request, None, Arc::new(|_, _, _| {})).await.unwrap_err();
     assert_eq!(
         refused.to_string(),
         "the jobset's file `nowhere.nix` is not in the tree; name another with --file or in snowgate.toml"
@@ -270,7 +270,7 @@ async fn an_attribute_that_takes_for_ever_is_stopped_and_leaves_no_process() {
         "let loop = {sum} (builtins.genList (x: {sum} (builtins.genList (y: y) 1000000)) 1000000); in {{ a = derivation {{ name = \"x${{toString loop}}\"; }}; }}"
     ));
     let limits = Limits { seconds_per_attribute: 3, ..LIMITS };
-    let evaluated = tree.evaluator(limits).evaluate(&tree.request(), Arc::new(|_, _, _| {})).await.unwrap();
+    let evaluated = tree.evaluator(limits).evaluate(&tree.request(), None, Arc::new(|_, _, _| {})).await.unwrap();
     assert!(!evaluated.lasting);
     assert_eq!(told(&evaluated.evaluation)["a"], "error: the evaluation took longer than 3 s and was stopped");
     assert_eq!(processes_that_name(&tree.checkout()), 0);

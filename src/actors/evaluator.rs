@@ -164,7 +164,7 @@ impl Tools {
         }
         let checkout = self.worktrees.checkout(&repository, &request.tree).await.map_err(house)?;
         request.checkout = checkout.to_path_buf();
-        let Evaluated { evaluation, lasting } = self.evaluator.evaluate(&request, progress).await?;
+        let Evaluated { evaluation, found: _, lasting } = self.evaluator.evaluate(&request, None, progress).await?;
         drop(checkout);
         if anywhere
             && lasting

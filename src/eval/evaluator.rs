@@ -8,16 +8,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::confine::{self, Confinement, Urgency};
 use super::driver::{DRIVER, Driver, Heard, Launch, Telling};
-use super::frontier::{Found, Frontier};
+use super::frontier::{Found, Frontier, Results, Root};
 use super::launch::StoreView;
+use super::plan::Plan;
+use super::start::Start;
 use super::terms::{EvalFailure, Evaluated, Limits, Progress, Request};
-use super::worker::{Described, Guard, Shared, Spent, work};
+use super::trace::Known;
+use super::worker::{Described, Guard, Shared, Spent, took_too_long, work};
 use super::{message, nix_text};
-use crate::config::repository::{Jobset, JobsetSource};
-use crate::domain::{Attr, AttrPath, EvalStats, Evaluation, System};
-
-/// Attributes in one run: long enough that the language costs nothing, short enough that workers share the work.
-const BATCH_NAMES: usize = 64;
+use crate::domain::{Attr, AttrPath, EvalError, EvalStats, Evaluation};
 
 /// How this machine evaluates. Cheap to clone.
 #[derive(Clone)]
@@ -80,62 +79,49 @@ impl Evaluator {
         &self.limits
     }
 
-    pub async fn evaluate(&self, request: &Request, progress: Progress) -> Result<Evaluated, EvalFailure> {
-        let launch = self.launch(request, &StoreView::Memory).await?;
-        let place = self.place().await?;
-        let started = Instant::now();
-        let first = Driver::start(&launch).await.map_err(|error| EvalFailure::Start(format!("{error:#}")))?;
-        let mut frontier = Frontier::new(BATCH_NAMES);
-        let mut evaluated = 0;
-        let (guard, mut first) = Guard::around(first);
+    /// `known`: what need not be evaluated. The result is that of an evaluation without it, but for what it cost.
+    pub async fn evaluate(&self, request: &Request, known: Option<&Known>, progress: Progress) -> Result<Evaluated, EvalFailure> {
         let mut spent = Spent::default();
-        let alive = if let Some(paths) = flake_defaults(&request.jobset, &request.system) {
-            let (present, alive) = self.present(&mut first, &paths).await;
-            present.iter().for_each(|path| frontier.ask(path));
-            alive
-        } else if roots(&request.jobset, &request.system).is_empty() {
-            let (found, alive) = self.root(&mut first, &launch).await?;
-            // a file that is one derivation is its attribute `default`; one that can't be evaluated at all has no attributes
-            let is_job = matches!(found, Found::Value(Attr::Derivation(_)));
-            let path = if is_job { AttrPath::new(["default"]) } else { AttrPath::root() };
-            evaluated = u64::from(!matches!(found, Found::Set(_)));
-            frontier.found(path, found);
-            alive
-        } else {
-            roots(&request.jobset, &request.system).iter().for_each(|path| frontier.ask(path));
-            true
-        };
-        let mut first = if alive {
-            Some(first)
-        } else {
-            spent = Spent::of(&first.stop(true).await);
-            None
-        };
+        if let plan @ Plan { known: Some(_), .. } = Plan::new(known, request.workers) {
+            let done = self.carry_out(request, plan, progress.clone()).await?;
+            if !(done.frontier.is_bounded() || done.frontier.is_cold()) {
+                return Ok(done.evaluated(request));
+            }
+            tracing::info!("an incremental evaluation met a limit that a full one may not: everything is evaluated");
+            spent = done.spent;
+        }
+        let mut done = self.carry_out(request, Plan::full(request.workers), progress).await?;
+        done.spent = done.spent.join(spent);
+        Ok(done.evaluated(request))
+    }
+
+    async fn carry_out<'a>(&self, request: &Request, plan: Plan<'a>, progress: Progress) -> Result<Done<'a>, EvalFailure> {
+        let mut frontier = Frontier::new(plan.batch_names, plan.known);
+        let start = Start::of(&request.jobset, &request.system);
+        let root = frontier.begin(&start);
+        if root == Root::Settled && frontier.is_empty() {
+            return Ok(Done { frontier, spent: Spent::default(), wall: Duration::ZERO });
+        }
+        let launch = self.launch(request, &StoreView::Memory).await?;
+        let mut place = Some(self.place().await?);
+        let started = Instant::now();
+        let mut spent = Spent::default();
+        let mut first = None;
+        if root == Root::Unknown {
+            let driver = Driver::start(&launch).await.map_err(|error| EvalFailure::Start(format!("{error:#}")))?;
+            let (guard, mut driver) = Guard::around(driver);
+            match self.root(&mut driver, &launch, &start, &mut frontier).await? {
+                Alive::Yes => first = Some((guard, driver)),
+                Alive::No => spent = Spent::of(&driver.stop(true).await),
+            }
+        }
+        progress(frontier.asked() + frontier.reused(), frontier.total(), frontier.errors());
         let shared = Shared::new(frontier, progress, self.limits, launch.tree_text());
-        let mut place = Some(place);
-        let works = (0..request.workers.max(1)).map(|_| work(&shared, &launch, &self.places, place.take(), first.take()));
+        let works = (0..plan.processes).map(|_| work(&shared, &launch, &self.places, place.take(), first.take()));
         for spent_by_one in futures_util::future::try_join_all(works).await? {
             spent = spent.join(spent_by_one);
         }
-        drop(guard);
-        let frontier = shared.into_frontier();
-        let stats = EvalStats {
-            attrs_evaluated: frontier.total() + evaluated,
-            attrs_reused: 0,
-            cpu_seconds: spent.cpu_seconds,
-            trace_cpu_seconds: 0.0,
-            wall_seconds: started.elapsed().as_secs_f64(),
-            peak_memory_bytes: spent.peak_memory_bytes,
-        };
-        let lasting = alive && frontier.is_lasting();
-        let evaluation = Evaluation {
-            tree: request.tree.clone(),
-            jobset: request.jobset.name.clone(),
-            system: request.system.clone(),
-            attrs: frontier.into_attrs(),
-            stats,
-        };
-        Ok(Evaluated { evaluation, lasting })
+        Ok(Done { frontier: shared.into_frontier(), spent, wall: started.elapsed() })
     }
 
     /// Waits for a place for one evaluating process.
@@ -144,28 +130,58 @@ impl Evaluator {
         self.places.clone().acquire_owned().await.map_err(|_| EvalFailure::Start("the house closes".into()))
     }
 
-    /// Which of `paths` there are; all of them where that can't be said, so that the error is seen. Whether the process still lives.
-    async fn present(&self, driver: &mut Driver, paths: &[AttrPath]) -> (Vec<AttrPath>, bool) {
+    /// Asks for the root, or for which outputs there are.
+    async fn root(
+        &self,
+        driver: &mut Driver,
+        launch: &Launch,
+        start: &Start,
+        frontier: &mut Frontier<'_>,
+    ) -> Result<Alive, EvalFailure> {
+        let paths = match start {
+            Start::Named(_) => return Ok(Alive::Yes),
+            Start::Outputs(paths) => paths,
+            Start::Root => {
+                let (heard, alive) = self.whole_root(driver, launch).await?;
+                match heard {
+                    Ok(found) => frontier.found(AttrPath::root(), found),
+                    Err(error) => frontier.ended(AttrPath::root(), error),
+                }
+                return Ok(alive);
+            }
+        };
+        match self.present(driver, paths).await {
+            Some(is_present) => {
+                frontier.outputs(paths, &is_present);
+                Ok(Alive::Yes)
+            }
+            None => {
+                frontier.all_outputs(paths);
+                Ok(Alive::No)
+            }
+        }
+    }
+
+    /// Which of `paths` there are. An error says nothing of them: they are asked for, so that it is seen.
+    async fn present(&self, driver: &mut Driver, paths: &[AttrPath]) -> Option<Vec<bool>> {
         let list: Vec<String> = paths.iter().map(|path| nix_text::strings(path.names().iter().map(String::as_str))).collect();
         driver.ask(&format!("present [ {} ]", list.join(" "))).await;
         let mut present = vec![true; paths.len()];
-        let alive = loop {
+        loop {
             match driver.hear(Duration::from_secs(self.limits.seconds_per_attribute)).await {
                 Heard::Told(Telling::Value, index, value) if index < paths.len() => present[index] = value == true,
                 Heard::Began(_) | Heard::Told(..) => {}
-                Heard::Ended => break true,
-                Heard::Silent | Heard::Died => break false,
+                Heard::Ended => return Some(present),
+                Heard::Silent | Heard::Died => return None,
             }
-        };
-        (paths.iter().zip(present).filter(|(_, present)| *present).map(|(path, _)| path.clone()).collect(), alive)
+        }
     }
 
-    /// The root itself; whether the process still lives.
-    async fn root(&self, driver: &mut Driver, launch: &Launch) -> Result<(Found, bool), EvalFailure> {
+    /// The root itself, or the limit that ended it.
+    async fn whole_root(&self, driver: &mut Driver, launch: &Launch) -> Result<(Result<Found, EvalError>, Alive), EvalFailure> {
         driver.ask("root").await;
         let mut found = None;
         let mut began = false;
-        let failed = |message: String| Found::Value(Attr::Failed(crate::domain::EvalError { message, position: None }));
         loop {
             match driver.hear(Duration::from_secs(self.limits.seconds_per_attribute)).await {
                 Heard::Began(_) => began = true,
@@ -177,28 +193,15 @@ impl Evaluator {
                     return Err(EvalFailure::Jobset(message::parse(&driver.printed(), &launch.tree_text()).message));
                 }
                 Heard::Ended => {
-                    let text = launch.tree_text();
-                    return Ok((
-                        found.unwrap_or_else(|| Found::Value(Attr::Failed(message::parse(&driver.printed(), &text)))),
-                        true,
-                    ));
+                    let failed = || Found::Value(Attr::Failed(message::parse(&driver.printed(), &launch.tree_text())));
+                    return Ok((Ok(found.unwrap_or_else(failed)), Alive::Yes));
                 }
-                Heard::Silent => {
-                    return Ok((
-                        failed(format!(
-                            "the evaluation took longer than {} s and was stopped",
-                            self.limits.seconds_per_attribute
-                        )),
-                        false,
-                    ));
+                Heard::Silent => return Ok((Err(took_too_long(&self.limits)), Alive::No)),
+                Heard::Died if began => {
+                    let message =
+                        "the evaluating process died while it evaluated the root of the jobset: stack overflow, or out of memory";
+                    return Ok((Err(EvalError { message: message.into(), position: None }), Alive::No));
                 }
-                Heard::Died if began => return Ok((
-                    failed(
-                        "the evaluating process died while it evaluated the root of the jobset: stack overflow, or out of memory"
-                            .into(),
-                    ),
-                    false,
-                )),
                 Heard::Died => {
                     let printed = driver.printed();
                     return Err(EvalFailure::before_beginning(&super::driver::Usage::default(), &printed));
@@ -208,22 +211,47 @@ impl Evaluator {
     }
 }
 
-/// Where an evaluation begins when not at the root: the jobset's prefixes, or a flake's output.
-fn roots(jobset: &Jobset, system: &System) -> Vec<AttrPath> {
-    const BY_SYSTEM: [&str; 4] = ["packages", "checks", "legacyPackages", "devShells"];
-    match &jobset.source {
-        JobsetSource::Flake(output) if jobset.attrs.is_empty() && BY_SYSTEM.contains(&output.as_str()) => {
-            vec![AttrPath::new([output.as_str(), system.as_str()])]
-        }
-        JobsetSource::Flake(output) if jobset.attrs.is_empty() => {
-            output.parse::<AttrPath>().map(|path| vec![path]).unwrap_or_default()
-        }
-        JobsetSource::Flake(_) | JobsetSource::File(_) => jobset.attrs.clone(),
+enum Alive {
+    Yes,
+    No,
+}
+
+/// An evaluation that came to its end.
+struct Done<'a> {
+    frontier: Frontier<'a>,
+    spent: Spent,
+    wall: Duration,
+}
+
+impl Done<'_> {
+    fn evaluated(self, request: &Request) -> Evaluated {
+        let Done { frontier, spent, wall } = self;
+        let stats = EvalStats {
+            attrs_evaluated: frontier.asked(),
+            attrs_reused: frontier.reused(),
+            cpu_seconds: spent.cpu_seconds,
+            trace_cpu_seconds: 0.0,
+            wall_seconds: wall.as_secs_f64(),
+            peak_memory_bytes: spent.peak_memory_bytes,
+        };
+        let lasting = frontier.is_lasting();
+        let Results { attrs, found } = frontier.into_results();
+        let evaluation = Evaluation {
+            tree: request.tree.clone(),
+            jobset: request.jobset.name.clone(),
+            system: request.system.clone(),
+            attrs,
+            stats,
+        };
+        Evaluated { evaluation, found, lasting }
     }
 }
 
-/// A flake without a named output: what `nix flake check` builds, as far as there is something for the system.
-fn flake_defaults(jobset: &Jobset, system: &System) -> Option<Vec<AttrPath>> {
-    let default = matches!(&jobset.source, JobsetSource::Flake(output) if output.is_empty()) && jobset.attrs.is_empty();
-    default.then(|| ["packages", "checks"].map(|output| AttrPath::new([output, system.as_str()])).to_vec())
+/// The evaluation of a tree in which all of `known` is true and nothing has to be asked for: no checkout and no process is needed.
+pub fn wholly_known(request: &Request, known: &Known) -> Option<Evaluated> {
+    let started = Instant::now();
+    let mut frontier = Frontier::new(1, Some(known));
+    let root = frontier.begin(&Start::of(&request.jobset, &request.system));
+    let settled = root == Root::Settled && frontier.is_empty() && !frontier.is_bounded();
+    settled.then(|| Done { frontier, spent: Spent::default(), wall: started.elapsed() }.evaluated(request))
 }

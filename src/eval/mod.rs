@@ -5,8 +5,8 @@
 //! asks one evaluating process after the other for them, [`driver`] is that process and its language. What a changed attribute is
 //! asked besides (its name, its `meta`, its derivation in the store) is [`details`].
 //!
-//! The seam for traces: [`frontier::Frontier`] starts from whatever names it is given; today that is the root, so that
-//! everything is evaluated; a plan from traces starts it with the dirty attributes alone.
+//! An evaluation is incremental where [`trace`] knows results that are still true in the tree: the frontier finds them by itself, and
+//! only the rest is asked for, as [`plan`] decides.
 
 pub mod confine;
 mod details;
@@ -18,6 +18,8 @@ mod key;
 mod launch;
 mod message;
 mod nix_text;
+mod plan;
+mod start;
 mod store_access;
 mod terms;
 pub mod trace;
@@ -25,7 +27,8 @@ mod worker;
 
 pub use confine::Confinement;
 pub use details::{Details, NotDescribed, Target};
-pub use evaluator::Evaluator;
+pub use evaluator::{Evaluator, wholly_known};
+pub use frontier::Found;
 pub use key::evaluation_key;
 pub use store_access::StoreSocket;
 pub use terms::{EvalFailure, Evaluated, Limits, Progress, Request};

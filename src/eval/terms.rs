@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::frontier::Found;
 use crate::config::repository::Jobset;
-use crate::domain::{Evaluation, System, TreeId};
+use crate::domain::{AttrPath, Evaluation, System, TreeId};
 
 /// `done`, `total` (known so far), `errors`.
 pub type Progress = Arc<dyn Fn(u64, u64, u64) + Send + Sync>;
@@ -49,6 +50,10 @@ pub enum EvalFailure {
 #[derive(Debug, Clone)]
 pub struct Evaluated {
     pub evaluation: Evaluation,
+    /// What every path was found to be, as the evaluating processes told it: sets, what is neither, and the root (the empty path)
+    /// included; without what is not lasting. Of a flake's default outputs the root is the set of those that there are. Empty where
+    /// the evaluation is larger than anything may be: such a one is never traced.
+    pub found: BTreeMap<AttrPath, Found>,
     /// False where a limit of this machine, or a killed process, stands in it as an error.
     pub lasting: bool,
 }

@@ -14,19 +14,18 @@ use super::{confine, message, nix_text};
 use crate::domain::{Attr, AttrPath, EvalError, Job, OutputName, System};
 
 /// The work that the workers of one evaluation share.
-pub struct Shared {
-    state: Mutex<State>,
+pub struct Shared<'a> {
+    state: Mutex<State<'a>>,
     changed: Notify,
     progress: Progress,
     limits: Limits,
     tree: String,
 }
 
-struct State {
-    frontier: Frontier,
+struct State<'a> {
+    frontier: Frontier<'a>,
     /// Batches that are being evaluated: each may still find sets.
     busy: usize,
-    done: u64,
 }
 
 /// What the processes of one worker used together.
@@ -104,16 +103,16 @@ impl Described {
     }
 }
 
-impl Shared {
-    pub fn new(frontier: Frontier, progress: Progress, limits: Limits, tree: String) -> Self {
-        Self { state: Mutex::new(State { frontier, busy: 0, done: 0 }), changed: Notify::new(), progress, limits, tree }
+impl<'a> Shared<'a> {
+    pub fn new(frontier: Frontier<'a>, progress: Progress, limits: Limits, tree: String) -> Self {
+        Self { state: Mutex::new(State { frontier, busy: 0 }), changed: Notify::new(), progress, limits, tree }
     }
 
-    pub fn into_frontier(self) -> Frontier {
+    pub fn into_frontier(self) -> Frontier<'a> {
         self.state.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()).frontier
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, State<'a>> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
@@ -160,11 +159,14 @@ impl Shared {
     }
 
     fn found(&self, path: AttrPath, found: Found) {
+        self.learnt(|frontier| frontier.found(path, found));
+    }
+
+    fn learnt(&self, learn: impl FnOnce(&mut Frontier<'a>)) {
         let (done, total, errors) = {
-            let mut state = self.lock();
-            state.done += 1;
-            state.frontier.found(path, found);
-            (state.done, state.frontier.total(), state.frontier.errors())
+            let frontier = &mut self.lock().frontier;
+            learn(frontier);
+            (frontier.asked() + frontier.reused(), frontier.total(), frontier.errors())
         };
         self.changed.notify_waiters();
         (self.progress)(done, total, errors);
@@ -174,11 +176,11 @@ impl Shared {
 /// Evaluates until the frontier is empty, as soon as there is a place for one more process. `first` is a process that has already
 /// loaded the root, and `place` its own.
 pub async fn work(
-    shared: &Shared,
+    shared: &Shared<'_>,
     launch: &Launch,
     places: &Arc<Semaphore>,
     place: Option<OwnedSemaphorePermit>,
-    first: Option<Driver>,
+    first: Option<(Guard, Driver)>,
 ) -> Result<Spent, EvalFailure> {
     let mut spent = Spent::default();
     let _place = match place {
@@ -188,7 +190,7 @@ pub async fn work(
             () = shared.over() => return Ok(spent),
         },
     };
-    let mut current = first.map(Guard::around);
+    let mut current = first;
     while let Some(batch) = shared.take().await {
         if batch.alone && current.as_ref().is_some_and(|(_, driver)| !driver.fresh) {
             retire(&mut current, &mut spent, false).await;
@@ -209,7 +211,7 @@ async fn retire(current: &mut Option<(Guard, Driver)>, spent: &mut Spent, kill: 
 }
 
 async fn evaluate(
-    shared: &Shared,
+    shared: &Shared<'_>,
     launch: &Launch,
     current: &mut Option<(Guard, Driver)>,
     batch: &Batch,
@@ -241,10 +243,8 @@ async fn evaluate(
             }
             End::Silence => {
                 retire(current, spent, true).await;
-                shared.lock().frontier.hit_a_limit();
-                let text = format!("the evaluation took longer than {} s and was stopped", shared.limits.seconds_per_attribute);
-                shared
-                    .found(batch.prefix.child(culprit), Found::Value(Attr::Failed(EvalError { message: text, position: None })));
+                let path = batch.prefix.child(culprit);
+                shared.learnt(|frontier| frontier.ended(path, took_too_long(&shared.limits)));
                 from += 1;
             }
             End::Death { began } => {
@@ -258,11 +258,7 @@ async fn evaluate(
                     return Err(EvalFailure::before_beginning(&usage, &printed));
                 }
                 let error = EvalError { message: cause_of_death(&usage, &printed, &shared.limits), position: None };
-                let mut state = shared.lock();
-                state.done += u64::from(batch.alone);
-                state.frontier.died(batch, &batch.names[from..], error);
-                drop(state);
-                shared.changed.notify_waiters();
+                shared.learnt(|frontier| frontier.died(batch, &batch.names[from..], error));
                 return Ok(());
             }
         }
@@ -290,7 +286,7 @@ enum End {
 }
 
 /// Hears one run; returns how many of `names` were told.
-async fn listen(shared: &Shared, driver: &mut Driver, batch: &Batch, names: &[String]) -> (usize, End) {
+async fn listen(shared: &Shared<'_>, driver: &mut Driver, batch: &Batch, names: &[String]) -> (usize, End) {
     let limit = Duration::from_secs(shared.limits.seconds_per_attribute);
     let mut told = 0;
     let mut began = false;
@@ -309,6 +305,11 @@ async fn listen(shared: &Shared, driver: &mut Driver, batch: &Batch, names: &[St
             Heard::Died => return (told, End::Death { began }),
         }
     }
+}
+
+pub fn took_too_long(limits: &Limits) -> EvalError {
+    let message = format!("the evaluation took longer than {} s and was stopped", limits.seconds_per_attribute);
+    EvalError { message, position: None }
 }
 
 /// What killed an evaluating process, for the attribute that it was at.

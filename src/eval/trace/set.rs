@@ -68,6 +68,24 @@ pub struct FragmentNode {
     pub millis: u32,
 }
 
+/// What some attributes cost together: a node that several have, or stand below, is paid for once.
+#[derive(Default)]
+struct Paid {
+    nodes: HashSet<NodeId>,
+    millis: u64,
+}
+
+impl Paid {
+    fn pay(&mut self, nodes: &[Node], node: NodeId) {
+        let mut at = Some(node);
+        while let Some(id) = at.filter(|id| self.nodes.insert(*id)) {
+            let node = &nodes[id as usize];
+            self.millis += u64::from(node.millis);
+            at = node.parent;
+        }
+    }
+}
+
 impl TraceSet {
     /// Results of a plain evaluation of which nothing was recorded yet.
     pub fn new(tree: TreeId, found: BTreeMap<AttrPath, Found>, full_millis: u64) -> Self {
@@ -91,27 +109,31 @@ impl TraceSet {
     pub fn known(&self, changes: &Changes) -> Known {
         let dirty_nodes = self.dirty_nodes(changes);
         let mut known = Known { full_millis: self.full_millis, ..Known::default() };
-        let mut paid: HashSet<NodeId> = HashSet::new();
-        let mut millis = Some(0);
+        let (mut dirty, mut all) = (Paid::default(), Paid::default());
+        let mut untraced = 0;
         for (path, traced) in &self.results {
             match traced.node {
                 Some(node) if !dirty_nodes[node as usize] => {
+                    all.pay(&self.nodes, node);
                     known.found.insert(path.clone(), traced.found.clone());
                     continue;
                 }
                 Some(node) => {
-                    let mut at = Some(node);
-                    while let Some(id) = at.filter(|id| paid.insert(*id)) {
-                        let node = &self.nodes[id as usize];
-                        millis = millis.map(|sum| sum + u64::from(node.millis));
-                        at = node.parent;
-                    }
+                    all.pay(&self.nodes, node);
+                    dirty.pay(&self.nodes, node);
                 }
-                None => millis = None,
+                None => untraced += 1,
             }
             known.dirty += 1;
         }
-        known.dirty_millis = millis;
+        // recording costs more than evaluating, by about the same factor everywhere: only the shares count
+        let results = self.results.len().max(1) as u64;
+        let of_untraced = self.full_millis * untraced / results;
+        let of_dirty = match all.millis {
+            0 => self.full_millis * (known.dirty as u64 - untraced) / results,
+            all => (self.full_millis - of_untraced) * dirty.millis / all,
+        };
+        known.dirty_millis = (self.full_millis > 0).then_some(of_untraced + of_dirty);
         known
     }
 
