@@ -80,7 +80,12 @@ impl Evaluator {
     }
 
     /// `known`: what need not be evaluated. The result is that of an evaluation without it, but for what it cost.
-    pub async fn evaluate(&self, request: &Request, known: Option<&Known>, progress: Progress) -> Result<Evaluated, EvalFailure> {
+    pub async fn evaluate(
+        &self,
+        request: &Request,
+        known: Option<Arc<Known>>,
+        progress: Progress,
+    ) -> Result<Evaluated, EvalFailure> {
         let mut spent = Spent::default();
         if let plan @ Plan { known: Some(_), .. } = Plan::new(known, request.workers) {
             let done = self.carry_out(request, plan, progress.clone()).await?;
@@ -95,7 +100,7 @@ impl Evaluator {
         Ok(done.evaluated(request))
     }
 
-    async fn carry_out<'a>(&self, request: &Request, plan: Plan<'a>, progress: Progress) -> Result<Done<'a>, EvalFailure> {
+    async fn carry_out(&self, request: &Request, plan: Plan, progress: Progress) -> Result<Done, EvalFailure> {
         let mut frontier = Frontier::new(plan.batch_names, plan.known);
         let start = Start::of(&request.jobset, &request.system);
         let root = frontier.begin(&start);
@@ -136,7 +141,7 @@ impl Evaluator {
         driver: &mut Driver,
         launch: &Launch,
         start: &Start,
-        frontier: &mut Frontier<'_>,
+        frontier: &mut Frontier,
     ) -> Result<Alive, EvalFailure> {
         let paths = match start {
             Start::Named(_) => return Ok(Alive::Yes),
@@ -217,13 +222,13 @@ enum Alive {
 }
 
 /// An evaluation that came to its end.
-struct Done<'a> {
-    frontier: Frontier<'a>,
+struct Done {
+    frontier: Frontier,
     spent: Spent,
     wall: Duration,
 }
 
-impl Done<'_> {
+impl Done {
     fn evaluated(self, request: &Request) -> Evaluated {
         let Done { frontier, spent, wall } = self;
         let stats = EvalStats {
@@ -248,7 +253,7 @@ impl Done<'_> {
 }
 
 /// The evaluation of a tree in which all of `known` is true and nothing has to be asked for: no checkout and no process is needed.
-pub fn wholly_known(request: &Request, known: &Known) -> Option<Evaluated> {
+pub fn wholly_known(request: &Request, known: Arc<Known>) -> Option<Evaluated> {
     let started = Instant::now();
     let mut frontier = Frontier::new(1, Some(known));
     let root = frontier.begin(&Start::of(&request.jobset, &request.system));

@@ -5,6 +5,7 @@
 //! below a set, a set that contains itself, the limits) follows as if it had been evaluated.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use super::start::{self, Start};
 use super::trace::Known;
@@ -49,8 +50,8 @@ pub enum Root {
     Settled,
 }
 
-pub struct Frontier<'a> {
-    known: Option<&'a Known>,
+pub struct Frontier {
+    known: Option<Arc<Known>>,
     batch_names: usize,
     waiting: VecDeque<Batch>,
     attrs: BTreeMap<AttrPath, Attr>,
@@ -78,8 +79,8 @@ pub struct Results {
     pub found: BTreeMap<AttrPath, Found>,
 }
 
-impl<'a> Frontier<'a> {
-    pub fn new(batch_names: usize, known: Option<&'a Known>) -> Self {
+impl Frontier {
+    pub fn new(batch_names: usize, known: Option<Arc<Known>>) -> Self {
         Self {
             known,
             batch_names: batch_names.max(1),
@@ -102,7 +103,7 @@ impl<'a> Frontier<'a> {
     pub fn begin(&mut self, start: &Start) -> Root {
         match start {
             Start::Root if self.answer(&AttrPath::root()) => Root::Settled,
-            Start::Outputs(paths) => match self.known.and_then(|known| known.found.get(&AttrPath::root())) {
+            Start::Outputs(paths) => match self.known.clone().as_ref().and_then(|known| known.found.get(&AttrPath::root())) {
                 Some(Found::Set(present)) => {
                     let is_present: Vec<bool> =
                         paths.iter().map(|path| path.names().first().is_some_and(|name| present.contains(name))).collect();
@@ -169,8 +170,8 @@ impl<'a> Frontier<'a> {
 
     /// Whether it is known, and then found.
     fn answer(&mut self, path: &AttrPath) -> bool {
-        let known = self.known.filter(|_| !self.twice.contains(path));
-        let Some(found) = known.and_then(|known| known.found.get(path)) else { return false };
+        let Some(known) = self.known.clone().filter(|_| !self.twice.contains(path)) else { return false };
+        let Some(found) = known.found.get(path) else { return false };
         self.reused += self.counts(path, found);
         self.remember(path, found);
         self.take(path.clone(), found.clone());
@@ -219,7 +220,7 @@ impl<'a> Frontier<'a> {
         self.total += names.len() as u64;
         let is_known = |name: &&String| {
             let child = path.child(name.as_str());
-            !self.twice.contains(&child) && self.known.is_some_and(|known| known.found.contains_key(&child))
+            !self.twice.contains(&child) && self.known.as_ref().is_some_and(|known| known.found.contains_key(&child))
         };
         let (known, unknown): (Vec<&String>, Vec<&String>) = names.iter().partition(is_known);
         // in order, before what else waits: a set's attributes share its files
@@ -441,7 +442,7 @@ mod tests {
     }
 
     /// Asks as workers do; what the jobset names is entered whatever it says.
-    fn explore(world: &World, start: &Start, batch: usize, known: Option<&Known>) -> (Results, u64, u64, bool) {
+    fn explore(world: &World, start: &Start, batch: usize, known: Option<Arc<Known>>) -> (Results, u64, u64, bool) {
         let mut frontier = Frontier::new(batch, known);
         if frontier.begin(start) == Root::Unknown {
             frontier.found(AttrPath::root(), world[&AttrPath::root()].clone());
@@ -484,14 +485,14 @@ mod tests {
             assert_eq!(reused, 0);
             let mut choose = is_known.iter().cycle();
             let found = full.found.iter().filter(|_| *choose.next().unwrap()).map(|(path, found)| (path.clone(), found.clone()));
-            let known = Known { found: found.collect(), ..Known::default() };
-            let (incremental, asked_now, reused_now, cold) = explore(&world, &start, batch, Some(&known));
+            let known = Arc::new(Known { found: found.collect(), ..Known::default() });
+            let (incremental, asked_now, reused_now, cold) = explore(&world, &start, batch, Some(known.clone()));
             assert_eq!(incremental, full);
             assert_eq!(asked_now + reused_now, asked);
             let overflow_asked = full.found.iter().any(|(path, found)| overflows(found) && !known.found.contains_key(path));
             assert!(cold || !overflow_asked);
-            let all = Known { found: full.found.clone().into_iter().collect(), ..Known::default() };
-            let (again, asked_now, ..) = explore(&world, &start, batch, Some(&all));
+            let all = Arc::new(Known { found: full.found.clone().into_iter().collect(), ..Known::default() });
+            let (again, asked_now, ..) = explore(&world, &start, batch, Some(all));
             assert_eq!(again, full);
             let ambiguous = matches!(&start, Start::Named(paths) if paths.len() > 1);
             assert!(asked_now == 0 || ambiguous);
@@ -521,7 +522,7 @@ mod tests {
         assert_eq!(frontier.next(), None);
         let found = frontier.into_results().found;
         let known = Known { found: found.into_iter().collect(), ..Known::default() };
-        let mut again = Frontier::new(10, Some(&known));
+        let mut again = Frontier::new(10, Some(Arc::new(known)));
         assert_eq!(again.begin(&start), Root::Settled);
         assert_eq!(again.next().map(|batch| batch.names), Some(vec!["s".to_owned()]));
         assert_eq!(again.next(), None);

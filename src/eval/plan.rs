@@ -1,5 +1,7 @@
 //! PURE: how an evaluation is gone about: what is taken as known, in how many processes, in batches of what size.
 
+use std::sync::Arc;
+
 use super::trace::Known;
 
 /// Attributes in one run at most: long enough that the language costs nothing, short enough that workers share the work.
@@ -16,23 +18,23 @@ const WORTH_A_PROCESS: u64 = 3000;
 /// is wrong by, and a full evaluation relies on nothing.
 const NEARLY_ALL: f64 = 0.9;
 
-#[derive(Debug, Clone, Copy)]
-pub struct Plan<'a> {
+#[derive(Debug, Clone)]
+pub struct Plan {
     /// `None`: everything is evaluated.
-    pub known: Option<&'a Known>,
+    pub known: Option<Arc<Known>>,
     pub processes: usize,
     pub batch_names: usize,
 }
 
-impl<'a> Plan<'a> {
+impl Plan {
     /// Everything, in as many processes as there may be.
-    pub fn full(workers: usize) -> Plan<'static> {
+    pub fn full(workers: usize) -> Plan {
         Plan { known: None, processes: workers.max(1), batch_names: BATCH_NAMES }
     }
 
-    pub fn new(known: Option<&'a Known>, workers: usize) -> Plan<'a> {
+    pub fn new(known: Option<Arc<Known>>, workers: usize) -> Plan {
         let Some(known) = known.filter(|known| is_worth_it(known)) else { return Plan::full(workers) };
-        let most = cost(known).map_or(workers, |millis| usize::try_from(1 + millis / WORTH_A_PROCESS).unwrap_or(workers));
+        let most = cost(&known).map_or(workers, |millis| usize::try_from(1 + millis / WORTH_A_PROCESS).unwrap_or(workers));
         let processes = most.clamp(1, workers.max(1));
         let batch_names = match processes {
             1 => BATCH_NAMES,
@@ -63,29 +65,29 @@ mod tests {
     use crate::domain::AttrPath;
     use crate::eval::frontier::Found;
 
-    fn known(clean: usize, dirty: usize, dirty_millis: Option<u64>) -> Known {
+    fn known(clean: usize, dirty: usize, dirty_millis: Option<u64>) -> Arc<Known> {
         let found = (0..clean).map(|i| (AttrPath::new([format!("n{i}")]), Found::Nothing)).collect();
-        Known { found, dirty, dirty_millis, full_millis: 10_000 }
+        Arc::new(Known { found, dirty, dirty_millis, full_millis: 10_000 })
     }
 
     #[test]
     fn little_is_one_process_s_work() {
         let known = known(1000, 10, Some(700));
-        let plan = Plan::new(Some(&known), 8);
+        let plan = Plan::new(Some(known), 8);
         assert_eq!((plan.processes, plan.known.is_some()), (1, true));
     }
 
     #[test]
     fn much_is_shared_in_batches_that_balance() {
         let known = known(1000, 160, Some(7000));
-        let plan = Plan::new(Some(&known), 2);
+        let plan = Plan::new(Some(known), 2);
         assert_eq!((plan.processes, plan.batch_names), (2, 10));
     }
 
     #[test]
     fn nearly_everything_is_everything() {
         for known in [known(1000, 10, Some(9_500)), known(10, 1000, None), known(0, 0, None)] {
-            let plan = Plan::new(Some(&known), 4);
+            let plan = Plan::new(Some(known), 4);
             assert_eq!((plan.known.is_none(), plan.processes, plan.batch_names), (true, 4, BATCH_NAMES));
         }
     }

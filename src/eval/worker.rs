@@ -14,16 +14,16 @@ use super::{confine, message, nix_text};
 use crate::domain::{Attr, AttrPath, EvalError, Job, OutputName, System};
 
 /// The work that the workers of one evaluation share.
-pub struct Shared<'a> {
-    state: Mutex<State<'a>>,
+pub struct Shared {
+    state: Mutex<State>,
     changed: Notify,
     progress: Progress,
     limits: Limits,
     tree: String,
 }
 
-struct State<'a> {
-    frontier: Frontier<'a>,
+struct State {
+    frontier: Frontier,
     /// Batches that are being evaluated: each may still find sets.
     busy: usize,
 }
@@ -103,16 +103,16 @@ impl Described {
     }
 }
 
-impl<'a> Shared<'a> {
-    pub fn new(frontier: Frontier<'a>, progress: Progress, limits: Limits, tree: String) -> Self {
+impl Shared {
+    pub fn new(frontier: Frontier, progress: Progress, limits: Limits, tree: String) -> Self {
         Self { state: Mutex::new(State { frontier, busy: 0 }), changed: Notify::new(), progress, limits, tree }
     }
 
-    pub fn into_frontier(self) -> Frontier<'a> {
+    pub fn into_frontier(self) -> Frontier {
         self.state.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()).frontier
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State<'a>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
@@ -162,7 +162,7 @@ impl<'a> Shared<'a> {
         self.learnt(|frontier| frontier.found(path, found));
     }
 
-    fn learnt(&self, learn: impl FnOnce(&mut Frontier<'a>)) {
+    fn learnt(&self, learn: impl FnOnce(&mut Frontier)) {
         let (done, total, errors) = {
             let frontier = &mut self.lock().frontier;
             learn(frontier);
@@ -176,7 +176,7 @@ impl<'a> Shared<'a> {
 /// Evaluates until the frontier is empty, as soon as there is a place for one more process. `first` is a process that has already
 /// loaded the root, and `place` its own.
 pub async fn work(
-    shared: &Shared<'_>,
+    shared: &Shared,
     launch: &Launch,
     places: &Arc<Semaphore>,
     place: Option<OwnedSemaphorePermit>,
@@ -211,7 +211,7 @@ async fn retire(current: &mut Option<(Guard, Driver)>, spent: &mut Spent, kill: 
 }
 
 async fn evaluate(
-    shared: &Shared<'_>,
+    shared: &Shared,
     launch: &Launch,
     current: &mut Option<(Guard, Driver)>,
     batch: &Batch,
@@ -286,7 +286,7 @@ enum End {
 }
 
 /// Hears one run; returns how many of `names` were told.
-async fn listen(shared: &Shared<'_>, driver: &mut Driver, batch: &Batch, names: &[String]) -> (usize, End) {
+async fn listen(shared: &Shared, driver: &mut Driver, batch: &Batch, names: &[String]) -> (usize, End) {
     let limit = Duration::from_secs(shared.limits.seconds_per_attribute);
     let mut told = 0;
     let mut began = false;
