@@ -57,3 +57,7 @@ git_id!(
     /// A tree: what is evaluated. Two commits with the same files have the same tree.
     TreeId
 );
+git_id!(
+    /// Any object: a blob, a tree, a submodule's commit.
+    ObjectId
+);

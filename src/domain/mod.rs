@@ -9,7 +9,7 @@ mod store_path;
 
 pub use attr_path::{AttrPath, AttrPathError};
 pub use evaluation::{Attr, Detail, EvalError, EvalStats, Evaluation, Job, Position};
-pub use git_ids::{CommitId, GitIdError, TreeId};
+pub use git_ids::{CommitId, GitIdError, ObjectId, TreeId};
 pub use names::{JobsetName, OutputName, RepositoryName, ReviewId, System};
 pub use outcome::Outcome;
 pub use store_path::{DrvPath, StorePath, StorePathError};

@@ -6,6 +6,7 @@
 //! commands of `cli/` call it; no other room starts `git`.
 
 mod branches;
+mod changes;
 mod command;
 mod create;
 mod error;
@@ -22,6 +23,7 @@ pub(crate) mod fixture;
 mod tests;
 
 pub use branches::Branch;
+pub use changes::{EntryKind, RawChange, RawEntry};
 pub use create::{NewCommit, create};
 pub use error::GitError;
 pub use history::{Commit, DiffStat};

@@ -296,6 +296,38 @@ async fn a_file_that_is_too_large_is_refused() {
 }
 
 #[tokio::test]
+async fn tree_changes_are_entries_with_their_directories() {
+    let fixture = Fixture::with(&[("a/b/one", "1"), ("a/b/two", "2"), ("becomes-dir", "x"), ("same", "1")]);
+    let first = fixture.tree("HEAD");
+    std::fs::remove_file(fixture.path().join("becomes-dir")).unwrap();
+    std::fs::remove_file(fixture.path().join("a/b/two")).unwrap();
+    fixture.commit("second", &[("a/b/one", "one"), ("becomes-dir/x", "2")]);
+    let second = fixture.tree("HEAD");
+    let repository = fixture.open().await;
+    let seen = async |from, to| {
+        let changes = repository.tree_changes(from, to).await.unwrap();
+        let kind = |entry: Option<RawEntry>| entry.map(|entry| entry.kind);
+        let seen = changes.into_iter().map(|c| (String::from_utf8(c.path).unwrap(), kind(c.old), kind(c.new)));
+        seen.collect::<Vec<_>>()
+    };
+    use EntryKind::{Directory, File};
+    let expected: Vec<(String, Option<EntryKind>, Option<EntryKind>)> = vec![
+        ("a".into(), Some(Directory), Some(Directory)),
+        ("a/b".into(), Some(Directory), Some(Directory)),
+        ("a/b/one".into(), Some(File), Some(File)),
+        ("a/b/two".into(), Some(File), None),
+        ("becomes-dir".into(), Some(File), Some(Directory)),
+        ("becomes-dir/x".into(), None, Some(File)),
+    ];
+    assert_eq!(seen(&first, &second).await, expected);
+    let back: Vec<_> = expected.into_iter().map(|(path, old, new)| (path, new, old)).collect();
+    assert_eq!(seen(&second, &first).await, back);
+    assert_eq!(seen(&first, &first).await, []);
+    let absent = "0123456789012345678901234567890123456789".parse().unwrap();
+    assert!(repository.tree_changes(&first, &absent).await.is_err());
+}
+
+#[tokio::test]
 async fn changed_paths_know_bits_and_renames() {
     let fixture = Fixture::with(&[("run", "x"), ("old", "y"), ("odd\nname", "z"), ("same", "s")]);
     let before = fixture.tree("HEAD");

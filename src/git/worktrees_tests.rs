@@ -67,6 +67,62 @@ async fn a_slot_holds_exactly_the_tree() {
     );
 }
 
+/// Whatever `.gitattributes`, the repository's and the user's configuration say, and whatever was there before.
+#[tokio::test]
+async fn attributes_and_configuration_convert_nothing() {
+    let fixture = Fixture::new();
+    let marker = fixture.beside("the filter ran");
+    for setting in [
+        &["core.autocrlf", "true"][..],
+        &["core.eol", "crlf"],
+        &["core.safecrlf", "true"],
+        &["filter.x.clean", "cat"],
+        &["filter.x.smudge", &format!("touch '{}'; tr a-z A-Z", marker.display())],
+        &["filter.x.required", "true"],
+    ] {
+        fixture.git(&[&["config"], setting].concat());
+    }
+    let bytes = "one\r\ntwo\n$Id$ $Id: 0123 $\n\u{e9}\n";
+    let files = ["eol", "auto", "ident", "filter", "encoding", "ignored", "macro", "dir/nested", "run"];
+    fixture.write("../raw", bytes);
+    let blob = fixture.git(&["hash-object", "-w", "--no-filters", "../raw"]);
+    let as_it_is =
+        |mode: &str, path: &str| fixture.git(&["update-index", "--add", "--cacheinfo", &format!("{mode},{blob},{path}")]);
+    for file in files {
+        as_it_is(if file == "run" { "100755" } else { "100644" }, file);
+    }
+    let commit = |attributes: [&str; 2]| {
+        for (path, text) in [".gitattributes", "dir/.gitattributes"].into_iter().zip(attributes) {
+            fixture.write("../raw", text);
+            let blob = fixture.git(&["hash-object", "-w", "--no-filters", "../raw"]);
+            fixture.git(&["update-index", "--add", "--cacheinfo", &format!("100644,{blob},{path}")]);
+        }
+        fixture.git(&["commit", "-q", "-m", "attributes"]);
+        fixture.tree("HEAD")
+    };
+    let converting = [
+        "[attr]twisted text eol=crlf ident filter=x\neol text eol=crlf\nauto text=auto\nident ident\nfilter filter=x\n\
+         encoding text working-tree-encoding=UTF-16\nignored export-ignore export-subst\nmacro twisted\nrun filter=x eol=lf text\n",
+        "* text eol=crlf ident working-tree-encoding=UTF-16 filter=x\n",
+    ];
+    let trees = [commit(converting), commit(["", ""]), commit(["* -text\n", "* eol=crlf\n"]), commit(converting)];
+    let (repository, slots) = (fixture.open().await, only_slot(&fixture));
+    let (first, second) = (slots.checkout(&repository, &trees[0]).await.unwrap().to_owned(), &trees[1..]);
+    let holds = |when: &str| {
+        for file in files {
+            let found = std::fs::read(first.join(file)).unwrap();
+            assert_eq!(found, bytes.as_bytes(), "{file}, {when}");
+        }
+        assert_ne!(first.join("run").metadata().unwrap().permissions().mode() & 0o111, 0);
+    };
+    holds("at first");
+    for tree in second {
+        slots.checkout(&repository, tree).await.unwrap();
+        holds("in a slot that held other attributes");
+    }
+    assert!(!marker.exists(), "a filter of the user's ran");
+}
+
 #[tokio::test]
 async fn a_slot_goes_from_tree_to_tree_by_what_differs() {
     let fixture = Fixture::with(&[("same", "1"), ("changes", "1"), ("becomes-dir", "1"), ("bit", "1")]);

@@ -9,8 +9,10 @@
 //! Whatever is not known for certain is dirty: an attribute without a node, a read of an unknown path, a process that died.
 //! Results are those of plain evaluations; a recording evaluation only adds reads to them, and only where it came to the same result.
 
+mod changes;
 mod key;
 mod set;
 
+pub use changes::changed_keys;
 pub use key::{Changes, Key};
 pub use set::{Fragment, FragmentNode, Known, Node, NodeId, TraceSet, Traced};
