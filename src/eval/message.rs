@@ -32,7 +32,10 @@ pub fn parse(printed: &str, tree: &str) -> EvalError {
     }
     let text = message.join("\n");
     let text = text.trim().strip_prefix("error: ").unwrap_or(text.trim());
-    EvalError { message: shorten(text, tree), position: position.filter(|position| !position.file.ends_with("/driver.nix")) }
+    EvalError {
+        message: shorten(&without_state(text), tree),
+        position: position.filter(|position| !position.file.ends_with("/driver.nix")),
+    }
 }
 
 /// A thrown text may itself hold a line that begins with `error:`; the error proper begins after the last frame of the trace.
@@ -57,6 +60,56 @@ fn parse_position(at: &str, tree: &str) -> Option<Position> {
     let line = parts.next()?.parse().ok()?;
     let file = parts.next()?;
     Some(Position { file: file.strip_prefix(tree).map_or(file, |rest| rest.trim_start_matches('/')).to_owned(), line, column })
+}
+
+/// Nix shows sets and lists in its messages as far as they happen to be evaluated (`{ a = «thunk»; }`), which depends on what the
+/// process evaluated before: what stands in them is left out.
+fn without_state(text: &str) -> String {
+    let shows_values =
+        ["cannot coerce a", "cannot compare ", "attempt to call something which is not a function but a", "list of size '"]
+            .iter()
+            .any(|start| text.starts_with(start))
+            || (text.starts_with("expected a") && text.contains(" but found a"))
+            || text.starts_with("attribute names of attribute set '")
+            || text.contains(" is not equal to a");
+    if !shows_values {
+        return text.to_owned();
+    }
+    let mut kept = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, open, close)) = [('{', '}'), ('[', ']')]
+        .into_iter()
+        .filter_map(|(open, close)| Some((rest.find(&format!("{open} "))?, open, close)))
+        .min()
+    {
+        kept.push_str(&rest[..before]);
+        kept.push_str(&format!("{open} … {close}"));
+        rest = &rest[before + length_of_value(&rest[before..])..];
+    }
+    kept + rest
+}
+
+/// How many bytes a printed set or list takes, up to its closing bracket or the end of the text.
+fn length_of_value(text: &str) -> usize {
+    let mut depth = 0;
+    let mut in_string = false;
+    let mut escaped = false;
+    for (at, c) in text.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if in_string => escaped = true,
+            '"' => in_string = !in_string,
+            '{' | '[' if !in_string => depth += 1,
+            '}' | ']' if !in_string => {
+                depth -= 1;
+                if depth == 0 {
+                    return at + 1;
+                }
+            }
+            _ => {}
+        }
+    }
+    text.len()
 }
 
 /// Paths of the tree relative to its root, and no longer than [`MESSAGE_BYTES`].
@@ -95,6 +148,33 @@ mod tests {
         let error = parse("error: path '/t/source/nofile.nix' does not exist\n", "/t/source");
         assert_eq!(error.message, "path 'nofile.nix' does not exist");
         assert_eq!(error.position, None);
+    }
+
+    #[test]
+    fn what_a_message_says_of_a_value_does_not_depend_on_what_was_evaluated_before() {
+        let cases = [
+            (
+                "cannot coerce a set to a string: { a = «thunk»; b = { type = \"derivation\"; args = [ \"}\" \"\\\"{ \" ]; «9 attributes elided» }; }",
+                "cannot coerce a set to a string: { … }",
+            ),
+            (
+                "cannot compare a list with an integer; values are [ «thunk» «thunk» ] and 1",
+                "cannot compare a list with an integer; values are [ … ] and 1",
+            ),
+            (
+                "a set of value '{ a = «thunk»; }' is not equal to a list of value '[ «thunk» { a = 1; } ]'",
+                "a set of value '{ … }' is not equal to a list of value '[ … ]'",
+            ),
+            ("expected a set but found a list: [ 1 2", "expected a set but found a list: [ … ]"),
+            (
+                "attempt to call something which is not a function but a string: \"{ a }\"",
+                "attempt to call something which is not a function but a string: \"{ … }\"",
+            ),
+            ("no { such } thing", "no { such } thing"),
+        ];
+        for (printed, told) in cases {
+            assert_eq!(parse(&format!("error: {printed}\n"), "/t").message, told);
+        }
     }
 
     #[test]
