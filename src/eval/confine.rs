@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,8 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Gid, Uid, chdir, fork, pivot_root, setgid, setgroups, setuid};
 use serde::{Deserialize, Serialize};
+
+use super::trace::notify;
 
 /// How much of the confinement this machine offers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +41,13 @@ pub struct Spec {
     pub stage: Option<PathBuf>,
     /// What is seen where, read-only but for sockets. Sources that don't exist are left out.
     pub views: Vec<View>,
+    /// Directories without content.
+    pub empty: Vec<PathBuf>,
+    /// Files shown in place of files that lie in the views: the target must be there, a file, and no link on the way to it. What
+    /// stands there is not touched.
+    pub copies: Vec<View>,
+    /// Whether what the process reads is told on our standard output, in frames. Needs a stage.
+    pub trace: bool,
     pub network: bool,
     /// The user id to take on where we are root.
     pub uid: Option<u32>,
@@ -100,19 +110,42 @@ fn confine(spec: &Spec) -> anyhow::Result<ExitCode> {
     }
     // what is built here is for another user to enter, whatever ours keeps to itself
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
+    let mut listener = None;
     if let Some(stage) = &spec.stage {
         enter_namespaces(spec.network)?;
+        let (ours, theirs) =
+            if spec.trace { notify::handover().map(|(ours, theirs)| (Some(ours), Some(theirs)))? } else { (None, None) };
+        // ours, which knows the child by the number that we know it by
+        let proc = fs::File::open("/proc");
         // SAFETY: this process has one thread.
         match unsafe { fork() }.context("fork")? {
             // the child is the first process of its namespace: when it ends, all that it started ends
-            ForkResult::Parent { child } => return wait(child),
+            ForkResult::Parent { child } => {
+                drop(theirs);
+                return match ours {
+                    Some(ours) => supervise(child, ours, proc.context("/proc")?),
+                    None => wait(child),
+                };
+            }
             ForkResult::Child => die_with_parent(),
         }
-        build_file_system(stage, &spec.views)?;
+        drop((ours, proc));
+        listener = theirs;
+        build_file_system(stage, spec)?;
     }
     drop_privileges(spec.uid)?;
     limit(spec.memory_bytes)?;
     chdir(&spec.directory).with_context(|| format!("cannot enter {}", spec.directory.display()))?;
+    match (spec.trace, listener) {
+        (false, _) => {}
+        (true, None) => bail!("without namespaces there is no trace"),
+        (true, Some(listener)) => {
+            // what the evaluator prints there is not the trace
+            let null = fs::OpenOptions::new().write(true).open("/dev/null").context("/dev/null")?;
+            nix::unistd::dup2_stdout(null).context("standard output")?;
+            notify::begin(&listener)?;
+        }
+    }
     let error = Command::new(&spec.program).args(&spec.arguments).env_clear().envs(&spec.environment).exec();
     Err(error).with_context(|| format!("cannot run {}", spec.program.display()))
 }
@@ -147,6 +180,22 @@ fn wait(child: nix::unistd::Pid) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// Waits for a child whose reads are traced. Where that fails the child ends: nothing is read that is not told.
+fn supervise(child: nix::unistd::Pid, handover: OwnedFd, proc: fs::File) -> anyhow::Result<ExitCode> {
+    let told = notify::receive(handover).and_then(|listener| match listener {
+        Some(listener) => notify::Supervisor::new(listener, proc)?.run(),
+        // its status says why
+        None => Ok(()),
+    });
+    if told.is_err()
+        && let Err(error) = nix::sys::signal::kill(child, Signal::SIGKILL)
+    {
+        tracing::debug!("the evaluator was gone: {error}");
+    }
+    let code = wait(child)?;
+    told.map(|()| code)
+}
+
 fn enter_namespaces(network: bool) -> anyhow::Result<()> {
     let mut flags = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS;
     if !network {
@@ -162,7 +211,7 @@ fn enter_namespaces(network: bool) -> anyhow::Result<()> {
     fs::write("/proc/self/gid_map", format!("{gid} {gid} 1")).context("/proc/self/gid_map")
 }
 
-fn build_file_system(stage: &Path, views: &[View]) -> anyhow::Result<()> {
+fn build_file_system(stage: &Path, spec: &Spec) -> anyhow::Result<()> {
     let none = None::<&str>;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).context("making mounts private")?;
     mount(Some("tmpfs"), stage, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("mode=0755,size=64m"))
@@ -171,8 +220,14 @@ fn build_file_system(stage: &Path, views: &[View]) -> anyhow::Result<()> {
         fs::create_dir(stage.join(directory))?;
     }
     fs::set_permissions(stage.join("tmp"), fs::Permissions::from_mode(0o1777))?;
-    for view in views.iter().chain(["/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"].map(View::same).iter()) {
+    for view in spec.views.iter().chain(["/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"].map(View::same).iter()) {
         show(stage, view)?;
+    }
+    for directory in &spec.empty {
+        fs::create_dir_all(within(stage, directory)).with_context(|| format!("making {}", directory.display()))?;
+    }
+    for copy in &spec.copies {
+        show_instead(stage, copy).with_context(|| format!("showing a copy of {}", copy.target.display()))?;
     }
     // while the machine's own /proc is in sight: without it an ordinary user may not mount another. Nix's collector asks it for its
     // own stack; some containers forbid the mount, and it does without
@@ -196,7 +251,7 @@ fn build_file_system(stage: &Path, views: &[View]) -> anyhow::Result<()> {
 /// Binds a file or directory into the new root, read-only. A symbolic link is made again, so that `/bin -> usr/bin` keeps its meaning.
 fn show(stage: &Path, view: &View) -> anyhow::Result<()> {
     let Ok(metadata) = fs::symlink_metadata(&view.source) else { return Ok(()) };
-    let target = stage.join(view.target.strip_prefix("/").unwrap_or(&view.target));
+    let target = within(stage, &view.target);
     if let Some(parent) = target.parent() {
         fs::create_dir_all(parent).with_context(|| format!("making {}", parent.display()))?;
     }
@@ -213,6 +268,27 @@ fn show(stage: &Path, view: &View) -> anyhow::Result<()> {
     mount(Some(&view.source), &target, None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>)
         .with_context(|| format!("showing {}", view.source.display()))?;
     make_read_only(&target).with_context(|| format!("making {} read-only", view.target.display()))
+}
+
+fn within(stage: &Path, path: &Path) -> PathBuf {
+    stage.join(path.strip_prefix("/").unwrap_or(path))
+}
+
+/// Binds a file over another one, read-only. The other may lie in a tree that wants to lead us elsewhere: no link is followed.
+fn show_instead(stage: &Path, copy: &View) -> anyhow::Result<()> {
+    use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+    let how = OpenHow::new()
+        .flags(OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC)
+        .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+    let target = openat2(nix::fcntl::AT_FDCWD, &within(stage, &copy.target), how)?;
+    if !fs::File::from(target.try_clone()?).metadata()?.is_file() {
+        bail!("it is no file");
+    }
+    let none = None::<&str>;
+    let place = format!("/proc/self/fd/{}", target.as_raw_fd());
+    mount(Some(&copy.source), place.as_str(), none, MsFlags::MS_BIND, none)?;
+    // the descriptor still means what is below
+    Ok(make_read_only(&within(stage, &copy.target))?)
 }
 
 /// mount_setattr(2): the mount and all below it. Flags that they already have stay.

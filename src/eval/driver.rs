@@ -15,6 +15,8 @@ use tokio::net::unix::pipe;
 use tokio::task::JoinHandle;
 
 use super::confine::{self, Spec};
+use super::trace::frames::MARKS;
+use super::trace::library;
 
 pub const DRIVER: &str = include_str!("driver.nix");
 
@@ -33,6 +35,8 @@ pub struct Launch {
     pub arguments: String,
     /// Where the driver's file is seen.
     pub driver: PathBuf,
+    /// Where the tree is seen.
+    pub tree: PathBuf,
 }
 
 /// A process, its pipes and who waits for it.
@@ -40,6 +44,7 @@ pub struct Driver {
     stdin: pipe::Sender,
     stderr: BufReader<pipe::Receiver>,
     marker: Vec<u8>,
+    nonce: String,
     asked: u64,
     process: Process,
     ended: JoinHandle<io::Result<Usage>>,
@@ -47,6 +52,8 @@ pub struct Driver {
     printed: Vec<u8>,
     /// Nothing was asked of it yet.
     pub fresh: bool,
+    /// Of a recording process: what it reads, as [`Frames`](super::trace::frames::Frames). The process waits while nobody takes it.
+    pub trace: Option<pipe::Receiver>,
 }
 
 /// How a process ended and what it used.
@@ -84,10 +91,18 @@ impl Driver {
         let nonce = nonce()?;
         let (stdin, their_stdin) = sender()?;
         let (stderr, their_stderr) = receiver()?;
-        let mut child = confine::command(&launch.snowgate, &launch.spec)?
+        let mut spec = launch.spec.clone();
+        // without a trace that is what the repl echoes
+        let (trace, stdout) = if spec.trace {
+            spec.environment.insert(library::VARIABLE.to_owned(), format!("{MARKS}/{nonce}."));
+            let (trace, theirs) = receiver()?;
+            (Some(trace), Stdio::from(theirs))
+        } else {
+            (None, Stdio::null())
+        };
+        let mut child = confine::command(&launch.snowgate, &spec)?
             .stdin(Stdio::from(their_stdin))
-            // the values that the repl echoes
-            .stdout(Stdio::null())
+            .stdout(stdout)
             .stderr(Stdio::from(their_stderr))
             .spawn()?;
         let process = Process::open(child.id())?;
@@ -96,24 +111,31 @@ impl Driver {
             stdin,
             stderr: BufReader::with_capacity(1 << 16, stderr),
             marker: format!("trace: @{nonce} ").into_bytes(),
+            nonce,
             asked: 0,
             process,
             ended,
             printed: Vec::new(),
             fresh: true,
+            trace,
         };
         let load = format!(
             "snowgate = import {} {{ nonce = {}; {} }}\n",
             super::nix_text::path(&launch.driver),
-            super::nix_text::string(&nonce),
+            super::nix_text::string(&driver.nonce),
             launch.arguments
         );
-        driver.write(&load).await;
+        driver.tell(&load).await;
         Ok(driver)
     }
 
-    /// A process that is gone already is noticed when it is heard.
-    async fn write(&mut self, text: &str) {
+    /// In each marker, and in each mark of a recording process.
+    pub fn nonce(&self) -> &str {
+        &self.nonce
+    }
+
+    /// Writes lines for the repl. A process that is gone already is noticed when it is heard.
+    pub async fn tell(&mut self, text: &str) {
         if let Err(error) = self.stdin.write_all(text.as_bytes()).await {
             tracing::debug!("the evaluating process takes no more: {error}");
         }
@@ -124,7 +146,7 @@ impl Driver {
         self.asked += 1;
         self.fresh = false;
         self.printed.clear();
-        self.write(&format!("snowgate.{run}\nsnowgate.end {}\n", self.asked)).await;
+        self.tell(&format!("snowgate.{run}\nsnowgate.end {}\n", self.asked)).await;
     }
 
     pub async fn hear(&mut self, limit: Duration) -> Heard {

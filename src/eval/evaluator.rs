@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use super::confine::{self, Confinement, Urgency};
 use super::driver::{DRIVER, Driver, Heard, Launch, Telling};
@@ -13,7 +13,7 @@ use super::launch::StoreView;
 use super::plan::Plan;
 use super::start::Start;
 use super::terms::{EvalFailure, Evaluated, Limits, Progress, Request};
-use super::trace::Known;
+use super::trace::{Known, Tracing, library};
 use super::worker::{Described, Guard, Shared, Spent, took_too_long, work};
 use super::{message, nix_text};
 use crate::domain::{Attr, AttrPath, EvalError, EvalStats, Evaluation};
@@ -32,6 +32,7 @@ pub struct Evaluator {
     pub(super) urgency: Urgency,
     /// A place for each evaluating process of the house: evaluations that run at once share them.
     pub(super) places: Arc<Semaphore>,
+    pub(super) tracing: Arc<OnceCell<Tracing>>,
 }
 
 impl Evaluator {
@@ -43,6 +44,7 @@ impl Evaluator {
         std::fs::write(&driver, DRIVER)?;
         // read by a user id that owns nothing, whatever our umask
         std::fs::set_permissions(&driver, std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+        library::write(&directory)?;
         let mut evaluator = Self {
             snowgate,
             nix: nix.canonicalize()?,
@@ -52,9 +54,9 @@ impl Evaluator {
             limits,
             urgency: Urgency::Usual,
             places: Arc::new(Semaphore::new(places.max(1))),
+            tracing: Arc::default(),
         };
-        let mut spec = evaluator.spec(Path::new("/nonexistent"), &StoreView::Memory, false, Vec::new());
-        spec.directory = "/".into();
+        let mut spec = evaluator.spec(&StoreView::Memory, false, Vec::new());
         spec.arguments = vec!["--version".into()];
         evaluator.confinement = confine::probe(&evaluator.snowgate, &spec);
         if evaluator.confinement != Confinement::Full {

@@ -11,7 +11,7 @@ use super::terms::Request;
 use crate::config::repository::{Jobset, JobsetSource};
 
 /// Increased when what is stored of an evaluation, or how it is driven, changes in a way that the driver's text does not show.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// Hexadecimal. Two requests with the same key have the same attributes.
 pub fn evaluation_key(request: &Request, nix_version: &str, confinement: &Confinement) -> String {

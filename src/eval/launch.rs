@@ -6,6 +6,8 @@ use super::confine::{Confinement, Spec, View};
 use super::driver::{Launch, environment};
 use super::evaluator::Evaluator;
 use super::terms::{EvalFailure, Request};
+use super::trace::frames::MARKS;
+use super::trace::library;
 use super::{flake, message, nix_text};
 use crate::config::repository::{Jobset, JobsetSource};
 
@@ -60,6 +62,10 @@ impl Evaluator {
         for (prefix, path) in [("snowgate-tree", tree.as_path()), ("snowgate-driver", driver.as_path())] {
             arguments.extend(["-I".to_owned(), format!("{prefix}={}", path.display())]);
         }
+        if self.confinement == Confinement::Full {
+            // here for recordings, everywhere so that the search path is the same
+            arguments.extend(["-I".to_owned(), format!("snowgate-marks={MARKS}")]);
+        }
         for source in sources.paths() {
             arguments.extend(["-I".to_owned(), format!("snowgate-input={source}")]);
         }
@@ -72,8 +78,7 @@ impl Evaluator {
                 arguments.extend(["--store".to_owned(), format!("unix://{}", socket.display())]);
             }
         }
-        let mut spec = self.spec(&request.checkout, store, network, views);
-        spec.directory = tree.clone();
+        let mut spec = self.spec(store, network, views);
         spec.arguments = arguments;
         let arguments = format!(
             "path = {}; flake = {is_flake}; sources = {}; args = {}; system = {}; forceRecurse = {};",
@@ -83,7 +88,20 @@ impl Evaluator {
             nix_text::string(request.system.as_str()),
             request.jobset.force_recurse
         );
-        Ok(Launch { snowgate: self.snowgate.clone(), spec, arguments, driver })
+        Ok(Launch { snowgate: self.snowgate.clone(), spec, arguments, driver, tree })
+    }
+
+    /// Makes the process tell what it reads, and let itself be forked. `copies` are shown in place of files of the tree, whose paths
+    /// are relative to it; theirs must be for everybody to read, with the mode of what they stand for.
+    pub(super) fn traced(&self, mut launch: Launch, copies: impl IntoIterator<Item = (PathBuf, PathBuf)>) -> Launch {
+        let spec = &mut launch.spec;
+        spec.trace = true;
+        spec.views.push(View { source: library::path(&self.directory), target: library::SEEN.into() });
+        spec.copies = copies.into_iter().map(|(source, path)| View { source, target: launch.tree.join(path) }).collect();
+        // threads of the collector do not survive a fork
+        let forking = [("LD_PRELOAD", library::SEEN), ("GC_MARKERS", "1")];
+        spec.environment.extend(forking.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        launch
     }
 
     fn tree_for(&self, checkout: &Path) -> PathBuf {
@@ -111,7 +129,7 @@ impl Evaluator {
         (seen, views)
     }
 
-    pub(super) fn spec(&self, checkout: &Path, store: &StoreView, network: bool, mut views: Vec<View>) -> Spec {
+    pub(super) fn spec(&self, store: &StoreView, network: bool, mut views: Vec<View>) -> Spec {
         let full = self.confinement == Confinement::Full;
         if full {
             let sees_store = *store != StoreView::Memory;
@@ -125,15 +143,25 @@ impl Evaluator {
         Spec {
             stage: full.then(|| self.directory.join("stage")),
             views,
+            empty: if full { vec![MARKS.into()] } else { Vec::new() },
+            copies: Vec::new(),
+            trace: false,
             network,
             uid: self.other_user.then_some(EVALUATOR_UID),
             memory_bytes: self.limits.memory_bytes,
             urgency: self.urgency,
-            environment: environment(None),
-            directory: checkout.to_owned(),
+            environment: environment([("GC_INITIAL_HEAP_SIZE", self.first_heap_bytes().to_string())]),
+            // never the tree: Nix takes a file there that is called as its command, `repl`, for a script to run
+            directory: "/".into(),
             program: self.nix.clone(),
             arguments: Vec::new(),
         }
+    }
+
+    /// What the collector takes at once: as Nix chooses on a machine with enough memory, but no more than a quarter of what the process
+    /// may have; its stacks count too.
+    fn first_heap_bytes(&self) -> u64 {
+        (384 << 20).min(self.limits.memory_bytes / 4)
     }
 
     /// The jobset's arguments as a Nix set on one line.
@@ -176,7 +204,7 @@ const SOCKET: &str = "/snowgate/store.sock";
 impl Launch {
     /// The tree's path as messages print it.
     pub(super) fn tree_text(&self) -> String {
-        self.spec.directory.to_string_lossy().into_owned()
+        self.tree.to_string_lossy().into_owned()
     }
 }
 

@@ -8,11 +8,21 @@
 //!
 //! Whatever is not known for certain is dirty: an attribute without a node, a read of an unknown path, a process that died.
 //! Results are those of plain evaluations; a recording evaluation only adds reads to them, and only where it came to the same result.
+//!
+//! What an evaluation reads is heard of by its supervisor ([`notify`], behind the [`filter`]) and told in [`frames`]; the [`library`]
+//! forks it.
 
+mod calls;
 mod changes;
+mod filter;
+pub mod frames;
 mod key;
+pub mod library;
+pub(super) mod notify;
+mod probe;
 mod set;
 
 pub use changes::changed_keys;
 pub use key::{Changes, Key};
+pub use probe::Tracing;
 pub use set::{Fragment, FragmentNode, Known, Node, NodeId, TraceSet, Traced};

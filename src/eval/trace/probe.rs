@@ -1,0 +1,127 @@
+//! Whether this machine can record: tried once, with the real Nix, when it is first needed.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+
+use super::frames::{Access, Frame, Frames, MARKS};
+use crate::config::repository::{Jobset, JobsetSource};
+use crate::domain::System;
+use crate::eval::Confinement;
+use crate::eval::driver::{Driver, Heard};
+use crate::eval::evaluator::Evaluator;
+use crate::eval::launch::{StoreView, TREE};
+use crate::eval::terms::Request;
+use crate::eval::worker::Guard;
+
+/// How an evaluation can be recorded here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tracing {
+    /// Evaluating processes tell what they read, and can be forked.
+    Forks,
+    /// They tell what they read, but can't be forked: the reason, in one line.
+    Chains(String),
+    /// Nothing can be recorded: the reason, in one line.
+    Off(String),
+}
+
+/// A warm machine takes a tenth of a second.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+impl Evaluator {
+    /// How this machine can record. Asked of Nix once.
+    pub async fn tracing(&self) -> &Tracing {
+        self.tracing
+            .get_or_init(|| async {
+                match self.confinement() {
+                    Confinement::Limited(reason) => Tracing::Off(reason.clone()),
+                    Confinement::Full => self.try_tracing().await.unwrap_or_else(|error| Tracing::Off(format!("{error:#}"))),
+                }
+            })
+            .await
+    }
+
+    async fn try_tracing(&self) -> anyhow::Result<Tracing> {
+        let tree = tempfile::tempdir_in(&self.directory)?;
+        std::fs::set_permissions(tree.path(), PermissionsExt::from_mode(0o755))?;
+        for name in ["default.nix", FILE] {
+            let path = tree.path().join(name);
+            std::fs::write(&path, "{ }")?;
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644))?;
+        }
+        let launch = self.launch(&request(tree.path())?, &StoreView::Memory).await?;
+        let driver = Driver::start(&self.traced(launch, [])).await?;
+        let (_guard, mut driver) = Guard::around(driver);
+        // an import is remembered: it is read twice only where two processes come to it
+        let marks = format!("{MARKS}/{}", driver.nonce());
+        let lines =
+            [format!("builtins.pathExists \"{marks}.fork.1\""), IMPORT.into(), format!("builtins.pathExists \"{marks}.exit\"")];
+        driver.tell(&format!("{}\n{IMPORT}\n:q\n", lines.join("\n"))).await;
+        let Some(mut trace) = driver.trace.take() else { anyhow::bail!("there is no trace") };
+        let mut bytes = Vec::new();
+        let told = async { tokio::join!(trace.read_to_end(&mut bytes), until_its_end(&mut driver)).0 };
+        let read = tokio::time::timeout(PATIENCE, told).await;
+        let printed = driver.printed();
+        let usage = driver.stop(true).await;
+        read.map_err(|_| anyhow::anyhow!("Nix does not answer"))??;
+        if !usage.status.success() {
+            let reason = printed.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
+            anyhow::bail!("{}", reason.trim_start_matches("snowgate: cannot confine the evaluator: "));
+        }
+        let mut frames = Frames::default();
+        frames.add(&bytes);
+        judge(frames, &marks).map_or_else(|| anyhow::bail!("what Nix reads is not seen"), Ok)
+    }
+}
+
+const FILE: &str = "probe.nix";
+const IMPORT: &str = "import /snowgate/source/probe.nix";
+
+async fn until_its_end(driver: &mut Driver) {
+    while !matches!(driver.hear(PATIENCE).await, Heard::Died | Heard::Silent) {}
+}
+
+/// What the stream of the probe shows; `None` if it is not what was asked for.
+fn judge(frames: Frames, marks: &str) -> Option<Tracing> {
+    let file = format!("{TREE}/{FILE}");
+    let seen: Vec<String> = frames
+        .filter_map(|frame| match frame {
+            Frame::Seen { access: Access::Stat | Access::Content, path, .. } => String::from_utf8(path).ok(),
+            Frame::Seen { .. } | Frame::Unknown(_) => None,
+        })
+        .collect();
+    // each import is a look-up and then an opening
+    let told: Vec<&str> =
+        seen.iter().filter_map(|path| path.strip_prefix(marks).or_else(|| (*path == file).then_some("file"))).collect();
+    match told[..] {
+        [".fork.1", "file", "file", ".exit", "file", "file"] => Some(Tracing::Forks),
+        [".fork.1", "file", "file", ".exit"] => Some(Tracing::Chains("a library can't be preloaded into this Nix".into())),
+        _ => {
+            tracing::debug!("the probe of a recording told {told:?}");
+            None
+        }
+    }
+}
+
+fn request(tree: &Path) -> anyhow::Result<Request> {
+    Ok(Request {
+        // the empty tree's; nothing is looked up by it
+        tree: "4b825dc642cb6eb9a060e54bf8d69288fbee4904".parse()?,
+        checkout: tree.to_owned(),
+        jobset: Jobset {
+            name: "probe".into(),
+            source: JobsetSource::File("default.nix".into()),
+            attrs: Vec::new(),
+            systems: Vec::new(),
+            args: BTreeMap::new(),
+            argstrs: BTreeMap::new(),
+            force_recurse: false,
+        },
+        system: System::new("x86_64-linux"),
+        options: BTreeMap::new(),
+        workers: 1,
+    })
+}
