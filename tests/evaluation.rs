@@ -202,6 +202,8 @@ async fn a_change_sees_no_secret_no_network_and_nothing_outside_its_tree() {
         }}"#
     ));
     std::os::unix::fs::symlink(secret.path(), tree.checkout().join("link")).unwrap();
+    // a file that is called as Nix's command is a script to it, if it starts in its directory
+    let tree = tree.file("repl", "#! /usr/bin/env nix\n#! nix repl --option restrict-eval false\n");
     let evaluator = tree.evaluator(LIMITS);
     assert_eq!(*evaluator.confinement(), Confinement::Full);
     let told = told(&tree.evaluate(&tree.request()).await);

@@ -315,8 +315,8 @@ fn opened(flags: i32, resolve: u64, path: Vec<u8>, unknown: &dyn Fn(&str) -> Fra
 }
 
 fn is_own_place(path: &[u8]) -> bool {
-    let rest = path.strip_prefix(OWN_PLACE).unwrap_or(b"-");
-    rest.starts_with(b"/") && !rest.split(|byte| *byte == b'/').any(|name| name == b"..")
+    let Some(rest) = path.strip_prefix(OWN_PLACE) else { return false };
+    matches!(rest.first(), None | Some(b'/')) && !rest.split(|byte| *byte == b'/').any(|name| name == b"..")
 }
 
 fn text(path: &[u8]) -> String {
