@@ -1,8 +1,11 @@
 //! The Evaluator owns the evaluation queue: which evaluations are under way (each once, however many reviews want it), the places
 //! for evaluating processes, what is known from before, and the socket through which derivations are written.
 
-use std::collections::BTreeMap;
-use std::collections::HashMap;
+mod recording;
+mod shims;
+mod traces;
+
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
@@ -11,10 +14,13 @@ use futures_util::future::{BoxFuture, Shared, WeakShared};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+pub use self::recording::{Hurry, Record, Recording};
+use self::shims::trace_key;
+use self::traces::{Plain, Traces};
 use super::events::{Event, Events};
 use crate::config::repository::Jobset;
 use crate::db::Db;
-use crate::domain::{AttrPath, DrvPath, EvalStats, Evaluation, ReviewId, Side, System, TreeId};
+use crate::domain::{Attr, AttrPath, DrvPath, EvalStats, Evaluation, ReviewId, Side, System, TreeId};
 use crate::eval::{self, Details, EvalFailure, Evaluated, Request, StoreSocket, evaluation_key};
 use crate::git::{Repository, Worktrees};
 use crate::store::{Nix, Store};
@@ -38,6 +44,7 @@ pub struct Tools {
 pub struct Evaluator {
     tools: Tools,
     socket: Socket,
+    traces: Traces,
     under_way: HashMap<String, WeakShared<BoxFuture<'static, Outcome>>>,
 }
 
@@ -104,12 +111,12 @@ pub enum Derivations {
 
 impl Evaluator {
     pub fn new(tools: Tools) -> Self {
-        Self { tools, socket: Arc::default(), under_way: HashMap::new() }
+        Self { tools, socket: Arc::default(), traces: Traces::default(), under_way: HashMap::new() }
     }
 
     fn evaluation(&mut self, evaluate: &Evaluate) -> Shared<BoxFuture<'static, Outcome>> {
         let request = self.tools.request(&evaluate.what);
-        let key = evaluation_key(&request, &self.tools.nix.version, self.tools.evaluator.confinement());
+        let key = self.tools.evaluation_key(&request);
         if let Some(shared) = self.under_way.get(&key).and_then(WeakShared::upgrade) {
             return shared;
         }
@@ -118,8 +125,8 @@ impl Evaluator {
         let events = tools.events.clone();
         let progress: eval::Progress =
             Arc::new(move |done, total, errors| events.send(Event::Evaluation { id: review.clone(), side, done, total, errors }));
-        let shared =
-            tools.evaluate(evaluate.what.repository.clone(), request, key.clone(), evaluate.reuse, progress).boxed().shared();
+        let (traces, repository) = (self.traces.clone(), evaluate.what.repository.clone());
+        let shared = tools.evaluate(traces, repository, request, key.clone(), evaluate.reuse, progress).boxed().shared();
         // those that nobody waits for any more
         self.under_way.retain(|_, shared| shared.upgrade().is_some());
         if let Some(weak) = shared.downgrade() {
@@ -141,38 +148,97 @@ impl Tools {
         }
     }
 
+    fn evaluation_key(&self, request: &Request) -> String {
+        evaluation_key(request, &self.nix.version, self.evaluator.confinement())
+    }
+
+    /// Everything but the tree that an evaluation can depend on, and how its traces are recorded.
+    fn trace_key(&self, request: &Request) -> String {
+        trace_key(request, &self.nix.version, self.evaluator.confinement())
+    }
+
     async fn evaluate(
         self,
+        traces: Traces,
         repository: Repository,
-        mut request: Request,
+        request: Request,
         key: String,
         reuse: Reuse,
         progress: eval::Progress,
     ) -> Outcome {
         let started = std::time::Instant::now();
-        // seen at a path that differs from time to time, a tree may give other results another time
-        let anywhere = *self.evaluator.confinement() == eval::Confinement::Full;
-        if anywhere
+        if self.sees_trees_at_one_path()
             && reuse == Reuse::Known
-            && let Some(mut known) = self.db.evaluation(&key).await.map_err(house)?
+            && let Some(mut known) = self.stored(&key).await
         {
             known.jobset = request.jobset.name.clone();
-            let attrs_reused = known.attrs.len() as u64;
+            // as many as were evaluated or reused then: paths that are no attributes of the evaluation among them
+            let attrs_reused = (known.stats.attrs_evaluated + known.stats.attrs_reused).max(known.attrs.len() as u64);
             known.stats = EvalStats { attrs_reused, wall_seconds: started.elapsed().as_secs_f64(), ..EvalStats::default() };
             progress(attrs_reused, attrs_reused, 0);
             return Ok(Arc::new(known));
         }
-        let checkout = self.worktrees.checkout(&repository, &request.tree).await.map_err(house)?;
-        request.checkout = checkout.to_path_buf();
-        let Evaluated { evaluation, found: _, lasting } = self.evaluator.evaluate(&request, None, progress).await?;
-        drop(checkout);
-        if anywhere
-            && lasting
-            && let Err(error) = self.db.save_evaluation(&key, &request.tree, &evaluation).await
-        {
+        Ok(Arc::new(self.evaluate_now(&traces, &repository, request, &key, reuse, progress).await?))
+    }
+
+    /// What can't be read is evaluated again.
+    async fn stored(&self, key: &str) -> Option<Evaluation> {
+        self.db.evaluation(key).await.unwrap_or_else(|error| {
+            tracing::warn!("a stored evaluation can't be read, it is done again: {error}");
+            None
+        })
+    }
+
+    /// Evaluates what no trace set tells; the results are kept for a recording.
+    async fn evaluate_now(
+        &self,
+        traces: &Traces,
+        repository: &Repository,
+        mut request: Request,
+        key: &str,
+        reuse: Reuse,
+        progress: eval::Progress,
+    ) -> Result<Evaluation, EvaluateError> {
+        let started = std::time::Instant::now();
+        let known = match reuse {
+            Reuse::Known => self.nearest(traces, repository, &request).await.map(|near| near.known),
+            Reuse::Nothing => None,
+        };
+        let whole = match known.clone() {
+            Some(known) => {
+                let request = request.clone();
+                tokio::task::spawn_blocking(move || eval::wholly_known(&request, known)).await.map_err(house)?
+            }
+            None => None,
+        };
+        let evaluated = match whole {
+            Some(mut whole) => {
+                whole.evaluation.stats.wall_seconds = started.elapsed().as_secs_f64();
+                let reused = whole.evaluation.stats.attrs_reused;
+                progress(
+                    reused,
+                    reused,
+                    whole.evaluation.attrs.values().filter(|attr| matches!(attr, Attr::Failed(_))).count() as u64,
+                );
+                whole
+            }
+            None => {
+                let checkout = self.worktrees.checkout(repository, &request.tree).await.map_err(house)?;
+                request.checkout = checkout.to_path_buf();
+                self.evaluator.evaluate(&request, known, progress).await?
+            }
+        };
+        let Evaluated { evaluation, found, lasting } = evaluated;
+        let stats = &evaluation.stats;
+        let full_millis = (stats.attrs_reused == 0).then_some((stats.cpu_seconds * 1000.0) as u64);
+        if !self.sees_trees_at_one_path() {
+            return Ok(evaluation);
+        }
+        traces.keep(key, Plain { found: Arc::new(found), full_millis });
+        if lasting && let Err(error) = self.db.save_evaluation(key, &request.tree, &evaluation).await {
             tracing::warn!("the evaluation is not remembered: {error}");
         }
-        Ok(Arc::new(evaluation))
+        Ok(evaluation)
     }
 
     async fn describe(self, describe: Describe, socket: Socket) -> Result<Arc<Details>, EvaluateError> {
@@ -222,6 +288,30 @@ impl Handler<Evaluate> for Evaluator {
             tokio::select! {
                 outcome = evaluation => outcome,
                 () = evaluate.cancelled.cancelled() => Err(EvaluateError::Cancelled),
+            }
+        })
+    }
+}
+
+impl Handler<Record> for Evaluator {
+    type Result = ResponseFuture<Result<Recording, EvaluateError>>;
+
+    fn handle(&mut self, record: Record, _: &mut Context<Self>) -> Self::Result {
+        // whoever evaluates the same tree at the moment leaves its results for us
+        let key = self.tools.evaluation_key(&self.tools.request(&record.what));
+        let under_way = self.under_way.get(&key).and_then(WeakShared::upgrade);
+        let (tools, traces) = (self.tools.clone(), self.traces.clone());
+        let cancelled = record.cancelled.clone();
+        let recorded = async move {
+            if let Some(under_way) = under_way {
+                under_way.await?;
+            }
+            tools.record(traces, record).await
+        };
+        Box::pin(async move {
+            tokio::select! {
+                recorded = recorded => recorded,
+                () = cancelled.cancelled() => Err(EvaluateError::Cancelled),
             }
         })
     }

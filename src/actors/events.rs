@@ -14,6 +14,8 @@ pub enum Event {
     Review { id: ReviewId, repository: RepositoryName, number: Option<u64>, state: State, decision: Decision, summary: String },
     /// An evaluation of one side moved on. `total` grows while sets are being discovered.
     Evaluation { id: ReviewId, side: Side, done: u64, total: u64, errors: u64 },
+    /// What `total` attributes of a review's base read is being recorded; of `done` it is known.
+    Recording { id: ReviewId, done: u64, total: u64 },
     /// How far the builds of a review are.
     Builds { id: ReviewId, done: u64, running: u64, total: u64, failed: u64 },
     /// A build began.

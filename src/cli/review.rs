@@ -15,7 +15,7 @@ use crate::actors::evaluator::Reuse;
 use crate::actors::events::Events;
 use crate::actors::intake::new_id;
 use crate::actors::open::{self, For};
-use crate::actors::reviewer::{Build, Done, Fault, Order, Selection, WhichTree, Wishes};
+use crate::actors::reviewer::{Build, Done, Fault, Order, Records, Selection, WhichTree, Wishes};
 use crate::actors::reviews::Reviews;
 use crate::actors::scheduler::Retry;
 use crate::config::repository::JobsetSource;
@@ -89,6 +89,10 @@ pub struct Arguments {
     /// Evaluate everything, whatever is known from before.
     #[arg(long)]
     full_eval: bool,
+    /// Record what the evaluation of the base reads, before head is evaluated: head and every later change then cost only what they
+    /// change. Without this it is recorded when nothing else is to be done.
+    #[arg(long)]
+    trace: bool,
     /// Build again what is remembered as failed.
     #[arg(long)]
     retry: bool,
@@ -375,6 +379,7 @@ impl Arguments {
             build: if self.no_build { Build::Nothing } else { Build::Changed },
             retry: if self.retry { Retry::BuildAgain } else { Retry::Remembered },
             reuse: if self.full_eval { Reuse::Nothing } else { Reuse::Known },
+            record: if self.trace { Records::Now } else { Records::Otherwise },
             selection: Selection {
                 source,
                 attrs: self.attr.clone(),

@@ -49,6 +49,7 @@ fn name(event: &Event) -> &'static str {
     match event {
         Event::Review { .. } => "review",
         Event::Evaluation { .. } => "evaluation",
+        Event::Recording { .. } => "recording",
         Event::Builds { .. } => "builds",
         Event::BuildStarted { .. } => "build_started",
         Event::BuildEnded { .. } => "build_ended",
@@ -59,7 +60,9 @@ fn name(event: &Event) -> &'static str {
 
 fn concerns(event: &Event, review: &ReviewId) -> bool {
     match event {
-        Event::Review { id, .. } | Event::Evaluation { id, .. } | Event::Builds { id, .. } => id == review,
+        Event::Review { id, .. } | Event::Evaluation { id, .. } | Event::Recording { id, .. } | Event::Builds { id, .. } => {
+            id == review
+        }
         Event::BuildStarted { reviews, .. } | Event::BuildEnded { reviews, .. } => reviews.contains(review),
         Event::Repository { .. } => false,
         Event::Notice { .. } => true,

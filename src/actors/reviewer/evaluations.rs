@@ -3,37 +3,74 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Fault;
 use super::run::{Run, house};
-use crate::actors::evaluator::{Evaluate, EvaluateError};
+use super::{Fault, Records};
+use crate::actors::evaluator::{Evaluate, EvaluateError, Hurry, Record, Recording};
 use crate::config::repository::Jobset;
 use crate::domain::{Attr, AttrPath, EvalError, EvalStats, Evaluation, Side, System};
 use crate::eval::EvalFailure;
 use crate::review::report::EvaluationRow;
 
 impl Run {
-    /// Every jobset on each of its systems, both sides at once.
+    /// Every jobset on each of its systems.
     pub(super) async fn evaluate(&mut self) -> Result<(Vec<Evaluation>, Vec<Evaluation>), Fault> {
-        let mut asked = Vec::new();
-        for jobset in &self.jobsets {
-            for system in &jobset.systems {
-                for side in [Side::Head, Side::Base] {
-                    asked.push((side, jobset.clone(), system.clone()));
-                }
-            }
-        }
-        let evaluated = asked.iter().map(|(side, jobset, system)| self.evaluate_one(*side, jobset, system));
-        let evaluated = futures_util::future::try_join_all(evaluated).await?;
+        let sides: &[&[Side]] = match self.order.wishes.record {
+            Records::Otherwise => &[&[Side::Head, Side::Base]],
+            // what is recorded of the base spares head the most
+            Records::Now => &[&[Side::Base], &[Side::Head]],
+        };
         let (mut base, mut head) = (Vec::new(), Vec::new());
-        for ((side, _, _), evaluation) in asked.iter().zip(evaluated) {
-            self.draft.header.evaluations.push(EvaluationRow::new(*side, &evaluation));
-            match side {
-                Side::Base => base.push(Arc::unwrap_or_clone(evaluation)),
-                Side::Head => head.push(Arc::unwrap_or_clone(evaluation)),
+        for sides in sides {
+            for (side, mut evaluation) in self.evaluate_sides(sides).await? {
+                if side == Side::Base && self.order.wishes.record == Records::Now {
+                    let recording = self.record(&evaluation).await?;
+                    Arc::make_mut(&mut evaluation).stats.trace_cpu_seconds = recording.cpu_seconds;
+                }
+                self.draft.header.evaluations.push(EvaluationRow::new(side, &evaluation));
+                match side {
+                    Side::Base => base.push(Arc::unwrap_or_clone(evaluation)),
+                    Side::Head => head.push(Arc::unwrap_or_clone(evaluation)),
+                }
             }
         }
         self.draft.header.evaluations.sort_by_key(|row| (row.jobset.clone(), row.system.clone(), row.side));
         Ok((base, head))
+    }
+
+    /// All at once.
+    async fn evaluate_sides(&self, sides: &[Side]) -> Result<Vec<(Side, Arc<Evaluation>)>, Fault> {
+        let mut asked = Vec::new();
+        for jobset in &self.jobsets {
+            for system in &jobset.systems {
+                asked.extend(sides.iter().map(|side| (*side, jobset, system)));
+            }
+        }
+        let evaluated = asked.iter().map(|(side, jobset, system)| self.evaluate_one(*side, jobset, system));
+        let evaluated = futures_util::future::try_join_all(evaluated).await?;
+        Ok(asked.into_iter().map(|(side, ..)| side).zip(evaluated).collect())
+    }
+
+    /// Records what a side's evaluation read. What can't be recorded is evaluated.
+    async fn record(&self, evaluation: &Evaluation) -> Result<Recording, Fault> {
+        let Some(jobset) = self.jobsets.iter().find(|jobset| jobset.name == evaluation.jobset) else {
+            return Ok(Recording::default());
+        };
+        let record = Record {
+            what: self.what(Side::Base, jobset, &evaluation.system),
+            reuse: self.order.wishes.reuse,
+            hurry: Hurry::Somebody,
+            review: Some(self.order.id.clone()),
+            control: Arc::new(()),
+            cancelled: self.cancelled.clone(),
+        };
+        match self.desk.evaluator.ask(record).await.map_err(house)? {
+            Ok(recording) => Ok(recording),
+            Err(EvaluateError::Cancelled) => Err(Fault::Cancelled),
+            Err(error @ (EvaluateError::Failure(_) | EvaluateError::House(_))) => {
+                self.desk.events.notice(format!("what the base read is not recorded: {error}"));
+                Ok(Recording::default())
+            }
+        }
     }
 
     pub(super) async fn evaluate_one(&self, side: Side, jobset: &Jobset, system: &System) -> Result<Arc<Evaluation>, Fault> {

@@ -72,6 +72,7 @@ pub struct Wishes {
     pub build: Build,
     pub retry: Retry,
     pub reuse: Reuse,
+    pub record: Records,
     pub selection: Selection,
 }
 
@@ -89,6 +90,15 @@ pub enum Build {
     Nothing,
 }
 
+/// When it is recorded what the base's evaluations read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Records {
+    /// Before head is evaluated, which is then done from them.
+    Now,
+    /// Not by this review: when nobody waits.
+    Otherwise,
+}
+
 impl Default for Wishes {
     fn default() -> Self {
         Self {
@@ -96,6 +106,7 @@ impl Default for Wishes {
             build: Build::Changed,
             retry: Retry::Remembered,
             reuse: Reuse::Known,
+            record: Records::Otherwise,
             selection: Selection::default(),
         }
     }

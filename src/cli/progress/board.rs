@@ -25,7 +25,7 @@ pub struct Board {
 
 enum View {
     Quiet,
-    Lines { base: Pace, head: Pace, builds: Pace, print: fn(&str) },
+    Lines { base: Pace, head: Pace, recording: Pace, builds: Pace, print: fn(&str) },
     Bars(Box<Bars>),
 }
 
@@ -33,6 +33,7 @@ struct Bars {
     all: MultiProgress,
     base: Option<ProgressBar>,
     head: Option<ProgressBar>,
+    recording: Option<ProgressBar>,
     builds: Option<ProgressBar>,
     /// Names of what is being built, the oldest first.
     running: Vec<String>,
@@ -45,6 +46,7 @@ impl Board {
             Style::Lines => View::Lines {
                 base: Pace::default(),
                 head: Pace::default(),
+                recording: Pace::default(),
                 builds: Pace::default(),
                 print: |line| eprintln!("{line}"),
             },
@@ -59,10 +61,11 @@ impl Board {
         }
         match &mut self.view {
             View::Quiet => {}
-            View::Lines { base, head, builds, print } => {
+            View::Lines { base, head, recording, builds, print } => {
                 let pace = match event {
                     Event::Evaluation { side: Side::Base, .. } => base,
                     Event::Evaluation { side: Side::Head, .. } => head,
+                    Event::Recording { .. } => recording,
                     Event::Review { .. }
                     | Event::Builds { .. }
                     | Event::BuildStarted { .. }
@@ -81,7 +84,9 @@ impl Board {
 
 fn concerns(event: &Event, review: &ReviewId) -> bool {
     match event {
-        Event::Review { id, .. } | Event::Evaluation { id, .. } | Event::Builds { id, .. } => id == review,
+        Event::Review { id, .. } | Event::Evaluation { id, .. } | Event::Recording { id, .. } | Event::Builds { id, .. } => {
+            id == review
+        }
         Event::BuildStarted { reviews, .. } | Event::BuildEnded { reviews, .. } => reviews.contains(review),
         Event::Repository { .. } => false,
         Event::Notice { .. } => true,
@@ -122,6 +127,11 @@ fn line(event: &Event, pace: &mut Pace, now: Instant) -> Option<String> {
             let line = format!("evaluating {}: {} of {}{errors}", side_name(*side), thousands(*done), count(*total, "attribute"));
             pace.say(line, done == total, now)
         }
+        Event::Recording { done, total, .. } => {
+            let read = if *total == 1 { "reads" } else { "read" };
+            let line = format!("recording what {} of the base {read}: {} done", count(*total, "attribute"), thousands(*done));
+            pace.say(line, done == total, now)
+        }
         Event::Builds { done, total, failed, running, .. } => {
             let failed_text = if *failed > 0 { format!(", {} failed", thousands(*failed)) } else { String::new() };
             let running_text = if *running > 0 { format!(", {} running", thousands(*running)) } else { String::new() };
@@ -140,7 +150,7 @@ fn line(event: &Event, pace: &mut Pace, now: Instant) -> Option<String> {
 impl Bars {
     fn new(target: ProgressDrawTarget) -> Self {
         let all = MultiProgress::with_draw_target(target);
-        Self { all, base: None, head: None, builds: None, running: Vec::new() }
+        Self { all, base: None, head: None, recording: None, builds: None, running: Vec::new() }
     }
 
     fn show(&mut self, event: &Event) {
@@ -154,6 +164,11 @@ impl Bars {
                 bar.set_length(*total);
                 bar.set_position(*done);
                 bar.set_message(if *errors > 0 { count(*errors, "error") } else { String::new() });
+            }
+            Event::Recording { done, total, .. } => {
+                let bar = self.recording.get_or_insert_with(|| add(&self.all, "recording base"));
+                bar.set_length(*total);
+                bar.set_position(*done);
             }
             Event::Builds { done, total, failed, .. } if *total > 0 => {
                 let bar = self.builds.get_or_insert_with(|| {
