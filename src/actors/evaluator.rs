@@ -15,13 +15,12 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 pub use self::recording::{Hurry, Record, Recording};
-use self::shims::trace_key;
 use self::traces::{Plain, Traces};
 use super::events::{Event, Events};
 use crate::config::repository::Jobset;
 use crate::db::Db;
 use crate::domain::{Attr, AttrPath, DrvPath, EvalStats, Evaluation, ReviewId, Side, System, TreeId};
-use crate::eval::{self, Details, EvalFailure, Evaluated, Request, StoreSocket, evaluation_key};
+use crate::eval::{self, Details, EvalFailure, Evaluated, Request, StoreSocket};
 use crate::git::{Repository, Worktrees};
 use crate::store::{Nix, Store};
 
@@ -149,12 +148,12 @@ impl Tools {
     }
 
     fn evaluation_key(&self, request: &Request) -> String {
-        evaluation_key(request, &self.nix.version, self.evaluator.confinement())
+        self.evaluator.evaluation_key(request, &self.nix.version)
     }
 
     /// Everything but the tree that an evaluation can depend on, and how its traces are recorded.
     fn trace_key(&self, request: &Request) -> String {
-        trace_key(request, &self.nix.version, self.evaluator.confinement())
+        self.evaluator.trace_key(request, &self.nix.version)
     }
 
     async fn evaluate(
@@ -178,7 +177,7 @@ impl Tools {
             progress(attrs_reused, attrs_reused, 0);
             return Ok(Arc::new(known));
         }
-        Ok(Arc::new(self.evaluate_now(&traces, &repository, request, &key, reuse, progress).await?))
+        self.evaluate_now(&traces, &repository, request, &key, reuse, progress).await
     }
 
     /// What can't be read is evaluated again.
@@ -198,7 +197,7 @@ impl Tools {
         key: &str,
         reuse: Reuse,
         progress: eval::Progress,
-    ) -> Result<Evaluation, EvaluateError> {
+    ) -> Outcome {
         let started = std::time::Instant::now();
         let known = match reuse {
             Reuse::Known => self.nearest(traces, repository, &request).await.map(|near| near.known),
@@ -229,13 +228,14 @@ impl Tools {
             }
         };
         let Evaluated { evaluation, found, lasting } = evaluated;
+        let evaluation = Arc::new(evaluation);
         let stats = &evaluation.stats;
         let full_millis = (stats.attrs_reused == 0).then_some((stats.cpu_seconds * 1000.0) as u64);
         if !self.sees_trees_at_one_path() {
             return Ok(evaluation);
         }
         traces.keep(key, Plain { found: Arc::new(found), full_millis });
-        if lasting && let Err(error) = self.db.save_evaluation(key, &request.tree, &evaluation).await {
+        if lasting && let Err(error) = self.db.save_evaluation(key, &self.trace_key(&request), evaluation.clone()).await {
             tracing::warn!("the evaluation is not remembered: {error}");
         }
         Ok(evaluation)

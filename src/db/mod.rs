@@ -5,7 +5,9 @@
 //! an answer is given only after the commit. Two more threads read. Nothing else opens the file, and a lock on the state
 //! directory keeps a second process out.
 
+mod alarms;
 mod attempts;
+mod cache;
 mod columns;
 mod errors;
 mod evaluations;
@@ -20,17 +22,21 @@ mod stats;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod traces;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+pub use alarms::{EvalAlarm, NewEvalAlarm};
 pub use attempts::{AttemptEnd, AttemptRow, NewAttempt};
+pub use cache::{CacheBounds, CacheStats};
 pub use errors::{DbError, OpenError};
 pub use outcomes::{DEFAULT_REMEMBER, Remembered};
 pub use pulls::{PullFilter, PullOrder, PullRow, PullState};
 pub use repositories::RepositoryRow;
 pub use reviews::{NewReview, ReviewRow};
 pub use stats::BuildStats;
+pub use traces::{Dropped, TraceSetRow};
 
 use crate::config::StateDir;
 
@@ -39,6 +45,7 @@ use crate::config::StateDir;
 #[derive(Clone)]
 pub struct Db {
     threads: Arc<threads::Threads>,
+    cache_bounds: Arc<Mutex<CacheBounds>>,
 }
 
 impl Db {
@@ -46,7 +53,7 @@ impl Db {
     pub fn open(state: &StateDir) -> Result<Db, OpenError> {
         let threads = threads::Threads::start(state)?;
         threads.post("the end of expired outcomes", outcomes::expiring());
-        Ok(Db { threads: Arc::new(threads) })
+        Ok(Db { threads: Arc::new(threads), cache_bounds: Arc::default() })
     }
 
     /// The file.

@@ -69,14 +69,52 @@ table! {
 }
 
 table! {
-    evaluations (key) {
-        key -> Text,
+    evaluations (id) {
+        id -> BigInt,
+        key -> Nullable<Text>,
+        sealed_for -> Text,
+        trace_key -> Text,
         tree -> Text,
         jobset -> Text,
         system -> Text,
         saved_at -> BigInt,
         used_at -> BigInt,
-        json -> Binary,
+        anchor -> Nullable<BigInt>,
+        sketch -> Nullable<Binary>,
+        bytes -> BigInt,
+        blob -> Binary,
+    }
+}
+
+table! {
+    trace_sets (id) {
+        id -> BigInt,
+        key -> Text,
+        tree -> Text,
+        jobset -> Text,
+        system -> Text,
+        attrs -> BigInt,
+        untraced -> BigInt,
+        saved_at -> BigInt,
+        used_at -> BigInt,
+        bytes -> BigInt,
+        blob -> Binary,
+    }
+}
+
+table! {
+    eval_alarms (id) {
+        id -> BigInt,
+        at -> BigInt,
+        trace_key -> Text,
+        tree -> Text,
+        jobset -> Text,
+        system -> Text,
+        review -> Nullable<Text>,
+        summary -> Text,
+        attrs -> BigInt,
+        kept -> Nullable<Binary>,
+        acknowledged_at -> Nullable<BigInt>,
     }
 }
 

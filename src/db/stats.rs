@@ -47,7 +47,9 @@ impl Db {
                     open_pulls: count(open_pulls.select(count_star()).first(connection)?),
                     reviews: count(reviews::table.select(count_star()).first(connection)?),
                     open_reviews: count(open_reviews.select(count_star()).first(connection)?),
-                    evaluations: count(evaluations::table.select(count_star()).first(connection)?),
+                    evaluations: count(
+                        evaluations::table.filter(evaluations::key.is_not_null()).select(count_star()).first(connection)?,
+                    ),
                     remembered_outcomes: count(remembered.select(count_star()).first(connection)?),
                     // of a file that is open: if its size can't be had, the metric is 0
                     database_bytes: std::fs::metadata(&path).map_or(0, |metadata| metadata.len()),

@@ -1,5 +1,6 @@
 //! The room as its callers see it, on real files.
 
+mod cache;
 mod kill;
 mod opening;
 mod stories;

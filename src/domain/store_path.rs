@@ -62,12 +62,19 @@ impl AsRef<std::path::Path> for StorePath {
 impl FromStr for StorePath {
     type Err = StorePathError;
     fn from_str(text: &str) -> Result<Self, StorePathError> {
+        text.to_owned().try_into()
+    }
+}
+
+impl TryFrom<String> for StorePath {
+    type Error = StorePathError;
+    fn try_from(text: String) -> Result<Self, StorePathError> {
         let valid = text.starts_with('/')
             && text
                 .rsplit_once('/')
                 .and_then(|(_, base)| base.split_at_checked(32))
                 .is_some_and(|(hash, rest)| is_hash(hash) && rest.strip_prefix('-').is_some_and(is_name));
-        if valid { Ok(Self(text.to_owned())) } else { Err(StorePathError::NotAStorePath(text.to_owned())) }
+        if valid { Ok(Self(text)) } else { Err(StorePathError::NotAStorePath(text)) }
     }
 }
 

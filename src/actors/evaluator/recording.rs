@@ -79,7 +79,7 @@ impl Tools {
             request.checkout = checkout.to_path_buf();
             self.fill(&mut recording, &record, &request, set).await?;
         } else if plain == New::Yes {
-            self.store(&self.trace_key(&request), &set).await;
+            self.store(&request, &set).await;
         }
         drop(turn);
         recording.wall_seconds = started.elapsed().as_secs_f64();
@@ -146,7 +146,6 @@ impl Tools {
             Hurry::Somebody => self.evaluator.clone(),
             Hurry::Nobody => self.evaluator.when_idle(),
         };
-        let key = self.trace_key(request);
         let missing = set.untraced() as u64;
         let begun = set.clone();
         let (tell, mut told) = mpsc::unbounded_channel();
@@ -165,12 +164,12 @@ impl Tools {
                     Ok(None) => break,
                     Err(_) if fragments.is_empty() => due += SLICE,
                     Err(_) => {
-                        set = self.slice(recording, &key, set, std::mem::take(&mut fragments)).await?;
+                        set = self.slice(recording, request, set, std::mem::take(&mut fragments)).await?;
                         due = tokio::time::Instant::now() + SLICE;
                     }
                 }
             }
-            set = self.slice(recording, &key, set, fragments).await?;
+            set = self.slice(recording, request, set, fragments).await?;
             Ok::<_, EvaluateError>(set.untraced() as u64)
         };
         let (recorded, gathered) = tokio::join!(recorded, gathered);
@@ -199,7 +198,7 @@ impl Tools {
     async fn slice(
         &self,
         recording: &mut Recording,
-        key: &str,
+        request: &Request,
         set: Arc<TraceSet>,
         fragments: Vec<Fragment>,
     ) -> Result<Arc<TraceSet>, EvaluateError> {
@@ -212,13 +211,14 @@ impl Tools {
         let (set, otherwise) = grafted.await.map_err(house)?;
         recording.recorded = recording.recorded.saturating_sub(otherwise.len() as u64);
         recording.otherwise.extend(otherwise);
-        self.store(key, &set).await;
+        self.store(request, &set).await;
         Ok(set)
     }
 
     /// What can't be stored is recorded again another time.
-    async fn store(&self, key: &str, set: &Arc<TraceSet>) {
-        if let Err(error) = self.db.save_trace_set(key, set).await {
+    async fn store(&self, request: &Request, set: &Arc<TraceSet>) {
+        let key = self.trace_key(request);
+        if let Err(error) = self.db.save_trace_set(&key, &request.jobset.name, &request.system, set.clone()).await {
             tracing::warn!("what an evaluation read is not remembered: {error}");
         }
     }

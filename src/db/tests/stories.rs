@@ -382,15 +382,16 @@ async fn an_evaluation_of_a_large_set_comes_back_as_it_was() {
     attrs.insert(AttrPath::root(), Attr::Failed(error));
     let tree: TreeId = "2".repeat(40).parse().unwrap();
     let evaluation = Evaluation {
-        tree: tree.clone(),
+        tree,
         jobset: "default".into(),
         system: "x86_64-linux".into(),
         attrs,
         stats: EvalStats { cpu_seconds: 12.25, ..EvalStats::default() },
     };
     assert_eq!(db.evaluation("key").await.unwrap(), None);
-    db.save_evaluation("key", &tree, &evaluation).await.unwrap();
-    db.save_evaluation("key", &tree, &evaluation).await.unwrap();
-    assert_eq!(db.evaluation("key").await.unwrap(), Some(evaluation));
+    let evaluation = std::sync::Arc::new(evaluation);
+    db.save_evaluation("key", "trace key", evaluation.clone()).await.unwrap();
+    db.save_evaluation("key", "trace key", evaluation.clone()).await.unwrap();
+    assert_eq!(db.evaluation("key").await.unwrap().as_ref(), Some(&*evaluation));
     assert_eq!(db.stats().await.unwrap().evaluations, 1);
 }

@@ -21,8 +21,18 @@ pub mod library;
 pub(super) mod notify;
 mod probe;
 mod set;
+pub mod stored;
 
 pub use changes::changed_keys;
 pub use key::{Changes, Key};
 pub use probe::Tracing;
 pub use set::{Fragment, FragmentNode, Known, Node, NodeId, TraceSet, Traced};
+
+/// Increased when reads are heard otherwise, kept otherwise, or asked of files that are instrumented otherwise: what was recorded before is
+/// then recorded again.
+const RECORDING: u32 = 1;
+
+/// What a trace set depends on besides what an evaluation does; a part of its key.
+pub(super) fn versions() -> serde_json::Value {
+    serde_json::json!([stored::FORMAT, RECORDING, library::fingerprint()])
+}

@@ -128,10 +128,11 @@ impl TraceSet {
         }
         // recording costs more than evaluating, by about the same factor everywhere: only the shares count
         let results = self.results.len().max(1) as u64;
-        let of_untraced = self.full_millis * untraced / results;
+        let share = |millis: u64, part: u64, all: u64| (u128::from(millis) * u128::from(part) / u128::from(all)) as u64;
+        let of_untraced = share(self.full_millis, untraced, results);
         let of_dirty = match all.millis {
-            0 => self.full_millis * (known.dirty as u64 - untraced) / results,
-            all => (self.full_millis - of_untraced) * dirty.millis / all,
+            0 => share(self.full_millis, known.dirty as u64 - untraced, results),
+            all => share(self.full_millis - of_untraced, dirty.millis, all),
         };
         known.dirty_millis = (self.full_millis > 0).then_some(of_untraced + of_dirty);
         known
