@@ -1,23 +1,172 @@
-//! What of one tree has another value in a second one, as far as a trace set asks.
+//! What git knows for traces: how two trees differ as far as a trace set asks, and which files of a tree are tracked by binding.
 
 use std::collections::{HashMap, HashSet};
 
-use crate::domain::TreeId;
+use crate::domain::{ObjectId, TreeId};
+use crate::eval::trace::bindings::{Split, Tracked, split};
 use crate::eval::trace::{Changes, Key, TraceSet, changed_keys};
-use crate::git::{GitError, Repository};
+use crate::git::{Blob, EntryKind, GitError, RawChange, RawEntry, Repository};
 
-/// From `a`, the tree of the set, to `b`: a few milliseconds of git, and of each changed file that the set tracks by binding, a parse of
-/// what it was and of what it is.
+/// A recording process sees so many files through markers at most: each is mounted over the file itself.
+const TRACKED_FILES: usize = 500;
+
+/// From `a`, the tree of the set, to `b`: a few milliseconds of git, and of each changed file that the set tracks by binding, a parse
+/// of what it was and of what it is.
 pub async fn changes_between(repository: &Repository, a: &TreeId, b: &TreeId, set: &TraceSet) -> Result<Changes, GitError> {
     let raw = repository.tree_changes(a, b).await?;
     let mut changes = changed_keys(&raw);
+    let tracked = changed_and_tracked(set, &changes);
+    if tracked.is_empty() {
+        return Ok(changes);
+    }
+    let versions: HashMap<&str, &RawChange> =
+        raw.iter().filter_map(|change| Some((std::str::from_utf8(&change.path).ok()?, change))).collect();
+    let blobs: Vec<ObjectId> = tracked.keys().filter_map(|path| versions.get(path)).flat_map(|change| ids(change)).collect();
+    let bytes = repository.read_blobs(&blobs).await?;
+    let bytes: HashMap<ObjectId, Vec<u8>> = blobs.into_iter().zip(bytes).filter_map(|(id, bytes)| Some((id, bytes?))).collect();
+    let splits = beside_the_arbiter(move || {
+        bytes.into_iter().map(|(id, bytes)| (id, split(&bytes))).collect::<HashMap<ObjectId, Option<Split>>>()
+    });
+    let splits = splits.await?;
+    for (path, keys) in tracked {
+        let of = |entry: Option<&RawEntry>| entry.and_then(|entry| splits.get(&entry.id)).and_then(Option::as_ref);
+        let change = versions.get(path);
+        let (old, new) = (change.and_then(|change| of(change.old.as_ref())), change.and_then(|change| of(change.new.as_ref())));
+        changes.keys.extend(keys.into_iter().filter(|key| differs(key, old, new)).cloned());
+    }
+    Ok(changes)
+}
+
+/// The set's keys of bindings and skeletons in files whose content changed.
+fn changed_and_tracked<'a>(set: &'a TraceSet, changes: &Changes) -> HashMap<&'a str, Vec<&'a Key>> {
+    let contents: HashSet<&str> = changes
+        .keys
+        .iter()
+        .filter_map(|key| match key {
+            Key::Content(path) => Some(path.as_str()),
+            Key::Stat(_) | Key::Listing(_) | Key::Link(_) | Key::Skeleton(_) | Key::Binding(..) => None,
+        })
+        .collect();
     let mut tracked: HashMap<&str, Vec<&Key>> = HashMap::new();
-    for key in set.keys.iter().filter(|key| matches!(key, Key::Skeleton(_) | Key::Binding(..))) {
-        if changes.keys.contains(&Key::Content(key.path().to_owned())) {
+    for key in &set.keys {
+        if matches!(key, Key::Skeleton(_) | Key::Binding(..)) && contents.contains(key.path()) {
             tracked.entry(key.path()).or_default().push(key);
         }
     }
-    let keys: HashSet<Key> = tracked.into_values().flatten().cloned().collect();
-    changes.keys.extend(keys);
-    Ok(changes)
+    tracked
+}
+
+fn ids(change: &RawChange) -> impl Iterator<Item = ObjectId> {
+    [&change.old, &change.new].into_iter().flatten().map(|entry| entry.id.clone())
+}
+
+/// Whether a part of a file has another value. With another skeleton, or where either version can't be split, all of it has.
+fn differs(key: &Key, old: Option<&Split>, new: Option<&Split>) -> bool {
+    let (Some(old), Some(new)) = (old, new) else { return true };
+    if old.skeleton != new.skeleton {
+        return true;
+    }
+    match key {
+        Key::Binding(_, binding) => {
+            let body = |split: &Split| binding.parse::<usize>().ok().and_then(|index| split.bodies.get(index).copied());
+            body(old).is_none() || body(old) != body(new)
+        }
+        Key::Skeleton(_) => false,
+        Key::Stat(_) | Key::Content(_) | Key::Listing(_) | Key::Link(_) => true,
+    }
+}
+
+/// The files of a tree that a recording tracks by binding, those with the most bindings. `marks` is the directory of markers.
+pub async fn tracked_files(repository: &Repository, tree: &TreeId, marks: &'static str) -> Result<Tracked, GitError> {
+    let candidates: Vec<(String, ObjectId)> = repository.blobs(tree).await?.into_iter().filter_map(candidate).collect();
+    let ids: Vec<ObjectId> = candidates.iter().map(|(_, id)| id.clone()).collect();
+    let bytes = repository.read_blobs(&ids).await?;
+    let files = candidates.into_iter().zip(bytes).filter_map(|((path, _), bytes)| Some((path, bytes?)));
+    let files: Vec<(String, Vec<u8>)> = files.collect();
+    beside_the_arbiter(move || Tracked::most(files, TRACKED_FILES, marks)).await
+}
+
+/// `flake.nix` is not: Nix reads some of it without evaluating it, and takes no `assert` there.
+fn candidate(blob: Blob) -> Option<(String, ObjectId)> {
+    let path = String::from_utf8(blob.path).ok()?;
+    let is_file = matches!(blob.kind, EntryKind::File | EntryKind::Executable);
+    let name = path.rsplit('/').next()?;
+    (is_file && name.ends_with(".nix") && name != "flake.nix").then_some((path, blob.id))
+}
+
+async fn beside_the_arbiter<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, GitError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| GitError::Io { what: "reading Nix files".into(), source: std::io::Error::other(error) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eval::trace::Node;
+    use crate::git::fixture::Fixture;
+
+    fn file(bindings: &[(&str, &str)]) -> String {
+        let fillers = (0..24).map(|n| format!("  filler{n} = f {n};\n"));
+        let bindings = bindings.iter().map(|(name, value)| format!("  {name} = {value};\n"));
+        format!("{{ f }}:\n{{\n{}}}\n", fillers.chain(bindings).collect::<String>())
+    }
+
+    /// A set that has read all that there is of a file.
+    fn set(tree: TreeId, path: &str) -> TraceSet {
+        let mut set = TraceSet::new(tree, Default::default(), 0);
+        set.keys = vec![Key::Skeleton(path.into()), Key::Content("other".into())];
+        set.keys.extend((0..26).map(|n: u32| Key::Binding(path.into(), n.to_string())));
+        set.nodes = vec![Node::default()];
+        set
+    }
+
+    #[tokio::test]
+    async fn a_file_tracked_by_binding_changes_in_parts() {
+        let fixture = Fixture::with(&[("all.nix", &file(&[("a", "1"), ("b", "2")])), ("other", "1")]);
+        let base = fixture.tree("HEAD");
+        let set = set(base.clone(), "all.nix");
+        let repository = fixture.open().await;
+        let changed = async |text: Option<String>| {
+            match text {
+                Some(text) => fixture.commit("change", &[("all.nix", &text)]),
+                None => {
+                    std::fs::remove_file(fixture.path().join("all.nix")).unwrap();
+                    fixture.commit("removed", &[])
+                }
+            };
+            let changes = changes_between(&repository, &base, &fixture.tree("HEAD"), &set).await.unwrap();
+            assert!(!changes.keys.contains(&Key::Content("other".into())));
+            assert!(changes.keys.contains(&Key::Content("all.nix".into())));
+            let parts = changes.keys.into_iter().filter(|key| matches!(key, Key::Skeleton(_) | Key::Binding(..)));
+            parts.collect::<HashSet<Key>>()
+        };
+        let binding = |n: u32| HashSet::from([Key::Binding("all.nix".into(), n.to_string())]);
+        let all: HashSet<Key> = set.keys.iter().filter(|key| key.path() == "all.nix").cloned().collect();
+        assert_eq!(changed(Some(file(&[("a", "11"), ("b", "2")]))).await, binding(24));
+        assert_eq!(changed(Some(file(&[("a", "1 # one"), ("b", "\n2")]).replace("# one;", "# one\n;"))).await, HashSet::new());
+        assert_eq!(changed(Some(file(&[("a", "1"), ("c", "2")]))).await, all);
+        assert_eq!(changed(Some(file(&[("a", "1"), ("b", "2"), ("c", "3")]))).await, all);
+        assert_eq!(changed(Some(file(&[("a", "1"), ("b", ")")]))).await, all);
+        assert_eq!(changed(Some("{ }".into())).await, all);
+        assert_eq!(changed(None).await, all);
+    }
+
+    #[tokio::test]
+    async fn files_of_many_bindings_are_tracked() {
+        let many = file(&[]);
+        let large = format!("{many}{}", " ".repeat(17 << 20));
+        let fixture = Fixture::with(&[
+            ("pkgs/all.nix", &many),
+            ("large.nix", &large),
+            ("flake.nix", &many),
+            ("few.nix", "{ a = 1; }"),
+            ("broken.nix", "{"),
+            ("text", &many),
+        ]);
+        std::os::unix::fs::symlink("pkgs/all.nix", fixture.path().join("link.nix")).unwrap();
+        fixture.commit("link", &[]);
+        let tracked = tracked_files(&fixture.open().await, &fixture.tree("HEAD"), "/marks").await.unwrap();
+        let paths: Vec<&str> = tracked.files.iter().map(|file| file.path.as_str()).collect();
+        assert_eq!(paths, ["pkgs/all.nix"]);
+    }
 }

@@ -34,7 +34,7 @@ pub enum EntryKind {
 
 impl EntryKind {
     /// From a mode as git prints it. Old versions wrote files with other permissions; only the owner's bit counts.
-    fn of_mode(mode: &str) -> Option<EntryKind> {
+    pub(super) fn of_mode(mode: &str) -> Option<EntryKind> {
         let mode = u32::from_str_radix(mode, 8).ok()?;
         match mode & 0o170_000 {
             0o100_000 if mode & 0o100 == 0 => Some(EntryKind::File),

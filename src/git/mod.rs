@@ -28,5 +28,6 @@ pub use create::{NewCommit, create};
 pub use error::GitError;
 pub use history::{Commit, DiffStat};
 pub use merge::MergeTree;
+pub use objects::Blob;
 pub use repository::Repository;
 pub use worktrees::{Checkout, Worktrees};

@@ -5,8 +5,8 @@ use std::path::{Component, Path};
 
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
-use super::{GitError, Repository};
-use crate::domain::TreeId;
+use super::{EntryKind, GitError, Repository};
+use crate::domain::{ObjectId, TreeId};
 
 /// Largest object that is read into memory, in bytes. What we read are commits and configuration files.
 const LIMIT: u64 = 16 << 20;
@@ -17,7 +17,50 @@ pub(super) struct Object {
     pub bytes: Vec<u8>,
 }
 
+/// A file of a tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blob {
+    /// Relative to the root; any bytes but NUL.
+    pub path: Vec<u8>,
+    pub kind: EntryKind,
+    pub id: ObjectId,
+}
+
+/// What to do about an object that is larger than [`LIMIT`].
+#[derive(Clone, Copy)]
+enum Large {
+    Refuse,
+    Skip,
+}
+
 impl Repository {
+    /// All files and links of a tree, without submodules.
+    pub async fn blobs(&self, tree: &TreeId) -> Result<Vec<Blob>, GitError> {
+        let listing = self.objects().run(["ls-tree", "-r", "-z", "--full-tree", tree.as_str()]).await?.success()?;
+        let mut blobs = Vec::new();
+        for line in listing.split(|byte| *byte == 0).filter(|line| !line.is_empty()) {
+            // MODE TYPE ID\tPATH
+            let tab = line.iter().position(|byte| *byte == b'\t').unwrap_or(line.len());
+            let words: Vec<&str> = std::str::from_utf8(&line[..tab]).unwrap_or_default().split(' ').collect();
+            let (Some(path), [mode, kind, object]) = (line.get(tab + 1..), words.as_slice()) else {
+                let message = format!("printed `{}`", String::from_utf8_lossy(line));
+                return Err(GitError::Failed { command: "ls-tree".into(), message });
+            };
+            if let Some(kind) = EntryKind::of_mode(mode).filter(|_| *kind == "blob") {
+                blobs.push(Blob { path: path.to_vec(), kind, id: super::repository::id(object)? });
+            }
+        }
+        Ok(blobs)
+    }
+
+    /// The bytes of blobs, in their order, through one process; `None` for one that is absent, no blob, or larger than 16 MiB.
+    pub async fn read_blobs(&self, ids: &[ObjectId]) -> Result<Vec<Option<Vec<u8>>>, GitError> {
+        let names: Vec<Vec<u8>> = ids.iter().map(|id| id.as_str().into()).collect();
+        let objects = self.talk(&[], &names, Large::Skip).await?;
+        let bytes = |object: Object| (object.kind == "blob").then_some(object.bytes);
+        Ok(objects.into_iter().map(|object| object.and_then(bytes)).collect())
+    }
+
     /// A file's bytes; `None` if there is no such file. Symbolic links inside the tree are followed, others are no file.
     pub async fn read_file(&self, tree: &TreeId, path: &str) -> Result<Option<Vec<u8>>, GitError> {
         Ok(self.read_files(tree, &[path]).await?.remove(path))
@@ -35,6 +78,10 @@ impl Repository {
 
     /// The objects of these names, in their order; `None` for one that does not exist.
     pub(super) async fn read_objects(&self, options: &[&str], names: &[Vec<u8>]) -> Result<Vec<Option<Object>>, GitError> {
+        self.talk(options, names, Large::Refuse).await
+    }
+
+    async fn talk(&self, options: &[&str], names: &[Vec<u8>], large: Large) -> Result<Vec<Option<Object>>, GitError> {
         if names.is_empty() {
             return Ok(Vec::new());
         }
@@ -56,7 +103,7 @@ impl Repository {
             let mut stdout = BufReader::new(stdout);
             let mut objects = Vec::with_capacity(names.len());
             for name in names {
-                objects.push(read_object(&mut stdout, name).await?);
+                objects.push(read_object(&mut stdout, name, large).await?);
             }
             Ok::<_, GitError>(objects)
         };
@@ -83,7 +130,7 @@ fn plain(path: &str) -> Option<String> {
 }
 
 /// One answer: `ID TYPE SIZE\nCONTENT\n`; `NAME missing\n`; or, for links that lead nowhere in the tree, `WORD SIZE\nTEXT\n`.
-async fn read_object(from: &mut (impl AsyncBufRead + Unpin), name: &[u8]) -> Result<Option<Object>, GitError> {
+async fn read_object(from: &mut (impl AsyncBufRead + Unpin), name: &[u8], large: Large) -> Result<Option<Object>, GitError> {
     let io = || GitError::io("reading from git cat-file");
     let mut header = Vec::new();
     from.read_until(b'\n', &mut header).await.map_err(io())?;
@@ -105,6 +152,10 @@ async fn read_object(from: &mut (impl AsyncBufRead + Unpin), name: &[u8]) -> Res
         }
         return Ok(None);
     };
+    if let (true, Large::Skip) = (size > LIMIT, large) {
+        tokio::io::copy(&mut from.take(size + 1), &mut tokio::io::sink()).await.map_err(io())?;
+        return Ok(None);
+    }
     if size > LIMIT {
         let path = String::from_utf8_lossy(name);
         let path = path.split_once(':').map_or(&*path, |(_, path)| path).to_owned();

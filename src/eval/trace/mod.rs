@@ -12,6 +12,7 @@
 //! What an evaluation reads is heard of by its supervisor ([`notify`], behind the [`filter`]) and told in [`frames`]; the [`library`]
 //! forks it.
 
+pub mod bindings;
 mod calls;
 mod changes;
 mod filter;
