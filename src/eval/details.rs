@@ -160,6 +160,7 @@ impl Asked<'_> {
                     }
                     Telling::Name => self.name(at + index, &value),
                     Telling::Meta => self.meta(at + index, value),
+                    Telling::Inputs | Telling::Forked | Telling::Returned => {}
                 },
                 Heard::Told(..) => {}
                 // an error in `meta` alone costs no more than that

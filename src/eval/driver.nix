@@ -9,6 +9,7 @@
   args, # arguments for the file's function, where it takes them
   system, # text
   forceRecurse, # recurse into every set that does not forbid it
+  marks ? "/snowgate/marks", # where a recording makes its marks
 }:
 let
   emit = text: value: builtins.trace "@${nonce} ${text}" value;
@@ -192,14 +193,51 @@ let
     report: names:
     builtins.foldl' (index: name: emit "S${toString index}" (builtins.seq (report index name) (index + 1))) 0 names;
   result = kind: index: value: let text = builtins.toJSON value; in builtins.seq text (emit "${kind}${toString index} ${text}" null);
+
+  present = names: builtins.foldl' (set: name: if builtins.isAttrs set then set.${name} or null else null) root names != null;
+
+  # Looked up, and so seen among the reads of this process.
+  mark = name: builtins.pathExists "${marks}/${nonce}.${name}";
+  markItem = index: builtins.seq (mark "t.${toString index}") null;
+
+  # Items of a recording: an index, whether to recurse into it whatever it says, and a path; or the root; or outputs of a flake.
+  kinds = {
+    root = _: describe true root;
+    present = outputs: { names = map builtins.head (builtins.filter present outputs); };
+    forced = names: describe true (get names);
+    attr = names: describe false (get names);
+  };
+  item = item: emit "S${toString item.i}" (result "R" item.i (kinds.${item.k} item.p));
+  record = builtins.foldl' (_: i: builtins.seq (item i) (markItem i.i)) null;
+  forked =
+    id: go:
+    if mark "fork.${toString id}" then
+      builtins.seq (mark "back.${toString id}") (emit "P${toString id}" null)
+    else
+      builtins.seq (emit "F${toString id}" null) (go null);
+
+  # The derivations that the strings of a derivation's attributes name.
+  needs =
+    depth: value:
+    let
+      type = builtins.typeOf value;
+    in
+    if type == "string" then
+      builtins.attrNames (builtins.getContext value)
+    else if type == "list" then
+      builtins.concatMap (needs (depth + 1)) value
+    else if type == "set" && value ? outPath then
+      builtins.attrNames (builtins.getContext "${value.outPath}")
+    else if type == "set" && depth < 4 then
+      builtins.concatMap (needs (depth + 1)) (builtins.attrValues value)
+    else
+      [ ];
 in
 {
   # The root itself.
   root = each (index: _: result "R" index (describe true root)) [ "" ];
   # Which of these paths there are.
-  present = each (
-    index: names: result "R" index (builtins.foldl' (set: name: if builtins.isAttrs set then set.${name} or null else null) root names != null)
-  );
+  present = each (index: names: result "R" index (present names));
   # Attributes of one set: each its derivation, its names if it is a set to recurse into, or nothing.
   run = force: prefix: names: each (index: name: result "R" index (describe force (get prefix).${name})) names;
   # The same with what only a changed attribute is asked for; `paths` are whole paths.
@@ -220,5 +258,22 @@ in
         }) (result "M" index (meta value))
       )
     ) paths;
+  # Items one after the other, each followed by its mark, in this process.
+  record = items: record items;
+  # In a process forked for them, which goes on after them, or ends.
+  fork = id: items: forked id (_: record items);
+  leaf = id: items: forked id (_: builtins.seq (record items) (mark "exit"));
+  # An item that nothing could catch is finished too.
+  finish = index: markItem index;
+  # Ends a forked process.
+  leave = _: mark "exit";
+  # The derivations that each attribute's derivation is made from, as far as its attributes name them.
+  inputs = builtins.foldl' (
+    _: i:
+    let
+      value = get i.p;
+    in
+    emit "S${toString i.i}" (result "I" i.i (if isDerivation value then builtins.seq value.drvPath (needs 0 (value.drvAttrs or { })) else [ ]))
+  ) null;
   end = index: emit "E${toString index}" null;
 }

@@ -84,6 +84,12 @@ pub enum Telling {
     Value,
     Name,
     Meta,
+    /// The derivations that an attribute's derivation is made from.
+    Inputs,
+    /// A process was forked, by the fork's number, and is what is spoken to from now on.
+    Forked,
+    /// The process that was forked so has ended, in whatever way: its parent is spoken to again.
+    Returned,
 }
 
 impl Driver {
@@ -149,6 +155,20 @@ impl Driver {
         self.tell(&format!("snowgate.{run}\nsnowgate.end {}\n", self.asked)).await;
     }
 
+    /// The same in two steps, for a run that forks: what is written before the forked process is known to live could be read by it
+    /// and its parent both.
+    pub async fn begin(&mut self, run: &str) {
+        self.asked += 1;
+        self.fresh = false;
+        self.printed.clear();
+        self.tell(&format!("snowgate.{run}\n")).await;
+    }
+
+    /// See [`Driver::begin`].
+    pub async fn end(&mut self) {
+        self.tell(&format!("snowgate.end {}\n", self.asked)).await;
+    }
+
     pub async fn hear(&mut self, limit: Duration) -> Heard {
         match tokio::time::timeout(limit, self.listen()).await {
             Ok(heard) => heard,
@@ -185,6 +205,9 @@ impl Driver {
             "R" => Telling::Value,
             "N" => Telling::Name,
             "M" => Telling::Meta,
+            "I" => Telling::Inputs,
+            "F" => return Some(Heard::Told(Telling::Forked, number.parse().ok()?, serde_json::Value::Null)),
+            "P" => return Some(Heard::Told(Telling::Returned, number.parse().ok()?, serde_json::Value::Null)),
             _ => return None,
         };
         Some(Heard::Told(telling, number.parse().ok()?, serde_json::from_str(body).ok()?))

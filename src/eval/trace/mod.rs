@@ -14,19 +14,27 @@
 
 pub mod bindings;
 mod calls;
+mod chain;
 mod changes;
+mod control;
 mod filter;
+mod fragments;
 pub mod frames;
 mod key;
 pub mod library;
 pub(super) mod notify;
 mod probe;
+mod reads;
+mod recorder;
 mod set;
+mod shape;
 pub mod stored;
 
 pub use changes::changed_keys;
+pub use control::{Always, Control, Order};
 pub use key::{Changes, Key};
 pub use probe::Tracing;
+pub use recorder::Recorded;
 pub use set::{Fragment, FragmentNode, Known, Node, NodeId, TraceSet, Traced};
 
 /// Increased when reads are heard otherwise, kept otherwise, or asked of files that are instrumented otherwise: what was recorded before is
