@@ -149,7 +149,11 @@ async fn commits(path: &Path) {
             let wrong = differing(&evaluation, &whole);
             compared += whole.attrs.len();
             mismatches += wrong.len();
-            let nix = plain_nix(path, &house.repository, commit, &file, &whole).await;
+            let checkout = Checkout::of(path, commit);
+            let nix = checkout.plain_nix(&file, &whole);
+            if index == 0 {
+                println!("a `nix repl` asked for each attribute by itself: {:.2} CPU s", checkout.repl(&file, &whole));
+            }
             plain.0.push(nix);
             said = format!(", full {last_full:.2} CPU s, plain Nix {nix:.2}, {} mismatches", wrong.len());
             for path in wrong.iter().take(5) {
@@ -165,6 +169,7 @@ async fn commits(path: &Path) {
             hurry: Hurry::Somebody,
             review: None,
             control: Arc::new(()),
+            cancelled: CancellationToken::new(),
         };
         let started = Instant::now();
         let recording = house.evaluator.ask(record).await.expect("an answer").expect("a recording");
@@ -210,34 +215,78 @@ fn differing(one: &Evaluation, other: &Evaluation) -> Vec<AttrPath> {
     paths.filter(|path| one.attrs.get(*path) != other.attrs.get(*path)).cloned().collect()
 }
 
-/// CPU seconds of one `nix-instantiate` over all attributes that evaluate.
-async fn plain_nix(path: &Path, repository: &Repository, commit: &str, file: &str, evaluation: &Evaluation) -> f64 {
-    let _ = repository;
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    let tree = directory.path().join("source");
-    std::fs::create_dir(&tree).expect("a directory");
-    let archive = Command::new("git").arg("-C").arg(path).args(["archive", commit]).stdout(Stdio::piped()).spawn().expect("git runs");
-    let status = Command::new("tar").arg("-x").arg("-C").arg(&tree).stdin(archive.stdout.expect("a pipe")).status().expect("tar runs");
-    assert!(status.success());
-    let mut expression = format!(
-        "let value = import {}/{file}; root = if builtins.isFunction value then value {{ }} else value; get = builtins.foldl' (s: n: s.${{n}}) root; \
-         in map (p: let d = get p; in {{ drv = d.drvPath; outputs = map (o: d.${{o}}.outPath) (d.outputs or [ \"out\" ]); }}) [\n",
-        tree.display()
-    );
-    for path in evaluation.attrs.iter().filter(|(_, attr)| matches!(attr, Attr::Derivation(_))).map(|(path, _)| path) {
-        let names: Vec<String> = path.names().iter().map(|name| format!("{name:?}")).collect();
-        expression.push_str(&format!("[ {} ]\n", names.join(" ")));
+/// A commit's files, for plain Nix.
+struct Checkout {
+    directory: tempfile::TempDir,
+}
+
+/// `get PATH`, and an attribute's derivation with its outputs.
+const PLAIN: &str = "get = builtins.foldl' (s: n: s.${n}) root; \
+    describe = p: let d = get p; in { drv = d.drvPath; outputs = map (o: d.${o}.outPath) (d.outputs or [ \"out\" ]); };";
+
+impl Checkout {
+    fn of(path: &Path, commit: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let tree = directory.path().join("source");
+        std::fs::create_dir(&tree).expect("a directory");
+        let mut archive = Command::new("git");
+        let mut archive = archive.arg("-C").arg(path).args(["archive", commit]).stdout(Stdio::piped()).spawn().expect("git runs");
+        let files = archive.stdout.take().expect("a pipe");
+        let status = Command::new("tar").arg("-x").arg("-C").arg(&tree).stdin(files).status().expect("tar runs");
+        assert!(status.success() && archive.wait().expect("git ends").success());
+        Self { directory }
     }
-    expression.push(']');
-    let list = directory.path().join("list.nix");
-    std::fs::write(&list, expression).expect("a file");
-    let before = children_cpu();
-    let output = Command::new("nix-instantiate")
-        .args(["--eval", "--strict", "--json", "--readonly-mode", "--option", "experimental-features", "nix-command flakes"])
-        .arg(&list)
-        .stdin(Stdio::null())
-        .output()
-        .expect("nix-instantiate runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    children_cpu() - before
+
+    fn root(&self, file: &str) -> String {
+        let file = self.directory.path().join("source").join(file);
+        format!("value = import {}; root = if builtins.isFunction value then value {{ }} else value; {PLAIN}", file.display())
+    }
+
+    /// CPU seconds of one `nix-instantiate` over all attributes that evaluate.
+    fn plain_nix(&self, file: &str, evaluation: &Evaluation) -> f64 {
+        let mut expression = format!("let {} in map describe [\n", self.root(file));
+        for path in evaluation.attrs.iter().filter(|(_, attr)| matches!(attr, Attr::Derivation(_))).map(|(path, _)| path) {
+            expression.push_str(&format!("{}\n", list(path)));
+        }
+        expression.push(']');
+        let list = self.directory.path().join("list.nix");
+        std::fs::write(&list, expression).expect("a file");
+        let before = children_cpu();
+        let output = Command::new("nix-instantiate")
+            .args(["--eval", "--strict", "--json", "--readonly-mode", "--option", "experimental-features", "nix-command flakes"])
+            .arg(&list)
+            .stdin(Stdio::null())
+            .output()
+            .expect("nix-instantiate runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        children_cpu() - before
+    }
+
+    /// CPU seconds of one `nix repl` that is asked for one attribute after the other, errors too.
+    fn repl(&self, file: &str, evaluation: &Evaluation) -> f64 {
+        let root = self.directory.path().join("root.nix");
+        std::fs::write(&root, format!("let {} in describe", self.root(file))).expect("a file");
+        let mut questions = format!("describe = import {}\n", root.display());
+        for path in evaluation.attrs.keys() {
+            questions.push_str(&format!("builtins.toJSON (describe {})\n", list(path)));
+        }
+        let asked = self.directory.path().join("questions");
+        std::fs::write(&asked, questions).expect("a file");
+        let before = children_cpu();
+        let status = Command::new("nix")
+            .args(["repl", "--quiet", "--option", "experimental-features", "nix-command flakes"])
+            .args(["--store", "dummy://", "--eval-store", "dummy://?read-only=false"])
+            .stdin(std::fs::File::open(&asked).expect("the questions"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .expect("nix repl runs");
+        assert!(status.success());
+        children_cpu() - before
+    }
+}
+
+fn list(path: &AttrPath) -> String {
+    let names: Vec<String> = path.names().iter().map(|name| format!("{name:?}")).collect();
+    format!("[ {} ]", names.join(" "))
 }
