@@ -44,7 +44,8 @@ pub struct Evaluator {
     tools: Tools,
     socket: Socket,
     traces: Traces,
-    under_way: HashMap<String, WeakShared<BoxFuture<'static, Outcome>>>,
+    /// By evaluation key, and whether traces are used.
+    under_way: HashMap<(String, Reuse), WeakShared<BoxFuture<'static, Outcome>>>,
 }
 
 /// Opened when it is first needed, and again when the daemon behind it has died.
@@ -84,7 +85,7 @@ pub struct What {
 }
 
 /// Whether what is known from before counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reuse {
     Known,
     Nothing,
@@ -116,7 +117,7 @@ impl Evaluator {
     fn evaluation(&mut self, evaluate: &Evaluate) -> Shared<BoxFuture<'static, Outcome>> {
         let request = self.tools.request(&evaluate.what);
         let key = self.tools.evaluation_key(&request);
-        if let Some(shared) = self.under_way.get(&key).and_then(WeakShared::upgrade) {
+        if let Some(shared) = self.under_way(&key, evaluate.reuse) {
             return shared;
         }
         let tools = self.tools.clone();
@@ -129,9 +130,15 @@ impl Evaluator {
         // those that nobody waits for any more
         self.under_way.retain(|_, shared| shared.upgrade().is_some());
         if let Some(weak) = shared.downgrade() {
-            self.under_way.insert(key, weak);
+            self.under_way.insert((key, evaluate.reuse), weak);
         }
         shared
+    }
+
+    /// An evaluation that serves: one that relies on nothing serves everybody.
+    fn under_way(&self, key: &str, reuse: Reuse) -> Option<Shared<BoxFuture<'static, Outcome>>> {
+        let of = |reuse| self.under_way.get(&(key.to_owned(), reuse)).and_then(WeakShared::upgrade);
+        of(Reuse::Nothing).or_else(|| if reuse == Reuse::Known { of(Reuse::Known) } else { None })
     }
 }
 
@@ -299,7 +306,7 @@ impl Handler<Record> for Evaluator {
     fn handle(&mut self, record: Record, _: &mut Context<Self>) -> Self::Result {
         // whoever evaluates the same tree at the moment leaves its results for us
         let key = self.tools.evaluation_key(&self.tools.request(&record.what));
-        let under_way = self.under_way.get(&key).and_then(WeakShared::upgrade);
+        let under_way = self.under_way(&key, record.reuse);
         let (tools, traces) = (self.tools.clone(), self.traces.clone());
         let cancelled = record.cancelled.clone();
         let recorded = async move {
