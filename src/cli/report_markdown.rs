@@ -5,7 +5,9 @@ mod escape;
 
 use self::budget::{Fold, Row, Section};
 use self::escape::{Keep, block, code, excerpt, prose};
-use super::report_parts::{Parts, SameError, breakdown, bytes, growth, outcome, rows, signed_bytes, timings, versions};
+use super::report_parts::{
+    Parts, SameError, breakdown, bytes, evaluations, growth, outcome, rows, signed_bytes, timings, versions,
+};
 use crate::review::failures::Cause;
 use crate::review::report::{Category, Change, Level, Report, Revision};
 use crate::review::words::{count, thousands};
@@ -51,7 +53,11 @@ fn head(report: &Report) -> String {
 
 fn foot(report: &Report) -> String {
     let timings = timings(report);
-    let times = if timings.is_empty() { String::new() } else { format!("Timings: {}\n\n", timings.join("; ")) };
+    let mut times = if timings.is_empty() { String::new() } else { format!("Timings: {}\n\n", timings.join("; ")) };
+    let evaluations: String = evaluations(report).iter().map(|line| format!("- {line}\n")).collect();
+    if !evaluations.is_empty() {
+        times.push_str(&format!("{evaluations}\n"));
+    }
     let review = code(report.id.as_str(), NAME);
     format!("{times}Snowgate review {review} of {}\n", code(report.repository.as_str(), NAME))
 }

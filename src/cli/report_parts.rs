@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::domain::{AttrPath, DrvPath, JobsetName, Outcome, System};
+use crate::domain::{AttrPath, DrvPath, JobsetName, Outcome, Side, System};
+use crate::review::costs::Costs;
 use crate::review::failures::{Cause, causes};
 use crate::review::plain;
 use crate::review::report::{Category, Change, ChangeKind, EvalErrorRow, EvalErrorStatus, Failure, Report};
@@ -216,32 +217,25 @@ pub fn seconds(seconds: f64) -> String {
     }
 }
 
-/// The parts of `Timings` and `evaluations` that are known, as short phrases.
+/// The parts of `Timings` that are known, as short phrases.
 pub fn timings(report: &Report) -> Vec<String> {
-    use crate::domain::Side;
     let timings = &report.timings;
-    let mut parts = Vec::new();
-    let mut say = |what: &str, time: Option<f64>| parts.extend(time.map(|time| format!("{what} {}", seconds(time))));
-    say("queued", timings.queued_seconds.filter(|time| *time >= 1.0));
-    let cpu = |side| -> Option<f64> {
-        let rows: Vec<f64> = report.evaluations.iter().filter(|row| row.side == side).map(|row| row.cpu_seconds).collect();
-        (!rows.is_empty()).then(|| rows.iter().sum())
-    };
-    say("evaluation", timings.eval_seconds);
-    if let Some(last) = parts.last_mut().filter(|_| timings.eval_seconds.is_some()) {
-        let sides = [("base", cpu(Side::Base)), ("head", cpu(Side::Head))];
-        let mut costs: Vec<String> =
-            sides.into_iter().filter_map(|(name, cpu)| Some(format!("{name} {} CPU", seconds(cpu?)))).collect();
-        let peak = report.evaluations.iter().map(|row| row.peak_memory_bytes).max().filter(|peak| *peak > 0);
-        costs.extend(peak.map(|peak| format!("{} at most", bytes(peak))));
-        if !costs.is_empty() {
-            last.push_str(&format!(" ({})", costs.join(", ")));
-        }
-    }
-    let mut say = |what: &str, time: Option<f64>| parts.extend(time.map(|time| format!("{what} {}", seconds(time))));
-    say("comparison", timings.diff_seconds);
-    say("builds", timings.build_seconds);
-    parts
+    let known = [
+        ("queued", timings.queued_seconds.filter(|time| *time >= 1.0)),
+        ("evaluation", timings.eval_seconds),
+        ("comparison", timings.diff_seconds),
+        ("builds", timings.build_seconds),
+    ];
+    known.into_iter().filter_map(|(what, time)| Some(format!("{what} {}", seconds(time?)))).collect()
+}
+
+/// What the evaluation of each side took and cost, a line each.
+pub fn evaluations(report: &Report) -> Vec<String> {
+    let sides = [("Base", Side::Base), ("Head", Side::Head)];
+    sides
+        .into_iter()
+        .filter_map(|(name, side)| Some(format!("{name}: {}", Costs::of(report, side)?.words(seconds, bytes))))
+        .collect()
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@
 mod page;
 
 use self::page::{Page, TOGETHER, Tone};
-use super::report_parts::{Parts, SameError, breakdown, bytes, growth, outcome, rows, signed_bytes, timings, versions};
+use super::report_parts::{
+    Parts, SameError, breakdown, bytes, evaluations, growth, outcome, rows, signed_bytes, timings, versions,
+};
 use crate::config::StateDir;
 use crate::review::failures::Cause;
 use crate::review::plain;
@@ -42,9 +44,15 @@ pub fn render(report: &Report, colour: Colour, width: Option<usize>) -> String {
     closures(&mut page, &parts);
     errors(&mut page, &parts);
     let timings = timings(report);
-    if !timings.is_empty() {
+    let evaluations = evaluations(report);
+    if !(timings.is_empty() && evaluations.is_empty()) {
         page.blank();
+    }
+    if !timings.is_empty() {
         page.wrapped(0, 2, Tone::Faint, &format!("Timings: {}", timings.join("; ")));
+    }
+    for line in evaluations {
+        page.wrapped(0, 2, Tone::Faint, &line);
     }
     page.into_text()
 }

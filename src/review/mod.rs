@@ -7,6 +7,7 @@
 pub mod category;
 mod closure;
 mod compare;
+pub mod costs;
 mod facts;
 pub mod failures;
 pub mod plain;

@@ -167,7 +167,14 @@ pub fn sample_report() -> Report {
         Timings { queued_seconds: Some(0.0), eval_seconds: Some(12.34), diff_seconds: Some(0.004), build_seconds: Some(200.0) };
     for (side, evaluation) in [(crate::domain::Side::Base, &base), (crate::domain::Side::Head, &head)] {
         let mut row = super::report::EvaluationRow::new(side, evaluation);
-        (row.cpu_seconds, row.peak_memory_bytes) = (11.0, 850_000_000);
+        (row.cpu_seconds, row.wall_seconds, row.peak_memory_bytes) = match side {
+            crate::domain::Side::Base => (11.0, 12.3, 850_000_000),
+            crate::domain::Side::Head => (0.61, 0.84, 325_000_000),
+        };
+        (row.attrs_evaluated, row.attrs_reused, row.trace_cpu_seconds) = match side {
+            crate::domain::Side::Base => (row.attrs, 0, 41.7),
+            crate::domain::Side::Head => (3, row.attrs - 3, 0.0),
+        };
         header.evaluations.push(row);
     }
     report(&header, &compare(&[base], &[head]), &facts)

@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use super::query::{ReviewQuery, status_code};
 use crate::domain::Side;
+use crate::review::costs::Costs;
 use crate::review::report::{EvalErrorStatus, Report};
 use crate::web::view::ansi;
 use crate::web::view::pager::Pager;
@@ -59,6 +60,12 @@ pub fn errors(report: &Report, query: &ReviewQuery) -> Markup {
     }
 }
 
+/// Begins with a capital.
+fn sentence(words: &str) -> String {
+    let mut chars = words.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
 pub fn costs(report: &Report) -> Markup {
     let timings = [
         ("Waited", report.timings.queued_seconds),
@@ -73,6 +80,16 @@ pub fn costs(report: &Report) -> Markup {
                 span.muted {
                     @for (i, (words, time)) in timings.iter().enumerate() {
                         @if i > 0 { " · " } (words) " " @match time { Some(time) => (seconds(*time)), None => "–" }
+                    }
+                }
+            }
+            @let sides = [("Base", Side::Base), ("Head", Side::Head)].map(|(name, side)| (name, Costs::of(report, side)));
+            @if sides.iter().any(|(_, costs)| costs.is_some()) {
+                div.panel-body {
+                    dl.pairs {
+                        @for (name, costs) in sides {
+                            @if let Some(costs) = costs { dt { (name) } dd { (sentence(&costs.words(seconds, bytes))) } }
+                        }
                     }
                 }
             }
