@@ -1,0 +1,125 @@
+//! The engine under test, driven as the house drives it: real git, real Nix, real walls.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use snowgate::config::repository::{Jobset, JobsetSource};
+use snowgate::domain::{AttrPath, System, TreeId};
+use snowgate::eval::trace::{Always, Changes, Fragment, Known, Recorded, TraceSet};
+use snowgate::eval::{Evaluated, Evaluator, Limits, Request};
+use snowgate::git::{Repository, Worktrees};
+
+use super::package_sets::Root;
+use super::trees::{Repo, Tree};
+
+pub const LIMITS: Limits = Limits { memory_bytes: 1 << 30, seconds_per_attribute: 60 };
+
+pub struct House {
+    _directory: tempfile::TempDir,
+    pub repo: Repo,
+    pub repository: Repository,
+    pub worktrees: Worktrees,
+    pub evaluator: Evaluator,
+}
+
+impl House {
+    pub async fn open() -> Self {
+        Self::open_with(LIMITS).await
+    }
+
+    pub async fn open_with(limits: Limits) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let repo = Repo::new(&directory.path().join("repo.git"));
+        let repository = Repository::open(&repo.path, &directory.path().join("scratch")).await.unwrap();
+        let worktrees = Worktrees::open(&directory.path().join("worktrees"), 3).unwrap();
+        let evaluator = Evaluator::open(snowgate(), &nix(), directory.path().join("evaluator"), limits, 4).unwrap();
+        Self { _directory: directory, repo, repository, worktrees, evaluator }
+    }
+
+    pub fn write(&self, tree: &Tree) -> TreeId {
+        self.repo.write(&[tree]).remove(0)
+    }
+
+    pub fn request(&self, tree: &TreeId, checkout: &Path, root: Root) -> Request {
+        Request {
+            tree: tree.clone(),
+            checkout: checkout.to_owned(),
+            jobset: Jobset {
+                name: "default".into(),
+                source: match root {
+                    Root::File => JobsetSource::File("default.nix".into()),
+                    Root::Flake => JobsetSource::Flake(String::new()),
+                },
+                attrs: vec![],
+                systems: vec![],
+                args: BTreeMap::new(),
+                argstrs: BTreeMap::new(),
+                force_recurse: false,
+            },
+            system: System::new("x86_64-linux"),
+            options: BTreeMap::new(),
+            workers: 1,
+        }
+    }
+
+    pub async fn full(&self, tree: &TreeId, root: Root) -> Result<Evaluated, String> {
+        self.evaluate(tree, root, None).await
+    }
+
+    pub async fn evaluate(&self, tree: &TreeId, root: Root, known: Option<Known>) -> Result<Evaluated, String> {
+        let checkout = self.worktrees.checkout(&self.repository, tree).await.unwrap();
+        let request = self.request(tree, &checkout, root);
+        self.evaluator.evaluate(&request, known.map(Arc::new), Arc::new(|_, _, _| {})).await.map_err(|error| error.to_string())
+    }
+}
+
+/// A recording and what it made of a set.
+pub struct Recording {
+    pub set: TraceSet,
+    pub recorded: Recorded,
+    /// Evaluated otherwise than by the plain evaluation.
+    pub otherwise: Vec<AttrPath>,
+}
+
+impl House {
+    /// A plain evaluation with everything that it read.
+    pub async fn trace(&self, tree: &TreeId, root: Root) -> Result<Recording, String> {
+        let full = self.full(tree, root).await?;
+        self.record(tree, root, TraceSet::new(tree.clone(), full.found, 1000)).await
+    }
+
+    /// Records what is not traced of `set`, whose tree this is.
+    pub async fn record(&self, tree: &TreeId, root: Root, mut set: TraceSet) -> Result<Recording, String> {
+        let checkout = self.worktrees.checkout(&self.repository, tree).await.unwrap();
+        let request = self.request(tree, &checkout, root);
+        let (sender, mut fragments) = tokio::sync::mpsc::unbounded_channel::<Fragment>();
+        let recorded = self.evaluator.record(&request, &set, &Always, sender).await.map_err(|error| error.to_string())?;
+        let mut otherwise = Vec::new();
+        while let Some(fragment) = fragments.recv().await {
+            otherwise.extend(set.graft(fragment));
+        }
+        Ok(Recording { set, recorded, otherwise })
+    }
+
+    pub async fn changes(&self, set: &TraceSet, to: &TreeId) -> Changes {
+        snowgate::actors::changes::changes_between(&self.repository, &set.tree, to, set).await.unwrap()
+    }
+
+    /// What `set` knows of another tree, said to be worth it.
+    pub async fn known(&self, set: &TraceSet, to: &TreeId) -> Known {
+        let known = set.known(&self.changes(set, to).await);
+        Known { dirty_millis: Some(0), full_millis: 1000, ..known }
+    }
+}
+
+pub fn snowgate() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_snowgate"))
+}
+
+pub fn nix() -> PathBuf {
+    std::env::split_paths(&std::env::var_os("PATH").unwrap())
+        .map(|directory| directory.join("nix"))
+        .find(|nix| nix.exists())
+        .expect("nix on PATH")
+}
