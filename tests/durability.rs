@@ -125,6 +125,29 @@ fn a_newer_state_directory_is_refused() {
 }
 
 #[test]
+fn what_was_altered_is_evaluated_again() {
+    use diesel::{Connection, RunQueryDsl, SqliteConnection};
+    let story = Story::begin("a = pkg \"a-1\" \"echo > $out\"; b = pkg \"b-1\" \"echo > $out\";");
+    story.change("a = pkg \"a-2\" \"echo > $out\"; b = pkg \"b-1\" \"echo > $out\";");
+    let database = snowgate::config::StateDir::new(story.state()).db();
+    for alteration in
+        ["x'00'", "substr(blob, 1, length(blob) - 7)", "CAST(substr(blob, 1, 70) || x'0000' || substr(blob, 73) AS BLOB)"]
+    {
+        assert_eq!(story.review(&["--no-build"]).status, 0);
+        let mut connection = SqliteConnection::establish(&database.display().to_string()).unwrap();
+        let altered = diesel::sql_query(format!("UPDATE evaluations SET blob = {alteration}")).execute(&mut connection).unwrap();
+        assert_eq!(altered, 2, "base and head");
+        drop(connection);
+        let reviewed = story.review(&["--no-build"]);
+        assert_eq!(reviewed.status, 0, "{}", reviewed.stderr);
+        let report = reviewed.report();
+        let changed: Vec<String> = report.changes.iter().map(|change| change.attr.to_string()).collect();
+        assert_eq!(changed, ["a"]);
+        assert!(report.evaluations.iter().all(|evaluation| evaluation.attrs_reused == 0), "{alteration}: evaluated again");
+    }
+}
+
+#[test]
 fn an_ordinary_user_builds_through_the_daemon() {
     if !nix::unistd::Uid::effective().is_root() {
         eprintln!("not run: only root can start a daemon and become somebody else");

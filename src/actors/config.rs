@@ -11,23 +11,26 @@ use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 use super::intake::{Configuration, Intake, TakeUp};
 use super::post::Post;
 use crate::config::watch::{Edit, Live};
+use crate::db::Db;
 
 pub const MAILBOX: usize = 16;
 
 pub struct Config {
     live: Arc<Live>,
+    db: Db,
     /// What the Intake goes by.
     intake: Post<Intake>,
     configuration: Arc<ArcSwap<Configuration>>,
 }
 
 impl Config {
-    pub fn new(live: Arc<Live>, intake: Post<Intake>, configuration: Arc<ArcSwap<Configuration>>) -> Self {
-        Self { live, intake, configuration }
+    pub fn new(live: Arc<Live>, db: Db, intake: Post<Intake>, configuration: Arc<ArcSwap<Configuration>>) -> Self {
+        Self { live, db, intake, configuration }
     }
 
     fn take_up(&self) {
         let settings = self.live.current();
+        self.db.bound_cache((&settings.eval).into());
         let before = self.configuration.load();
         let next = before.with(&settings);
         if next != **before {

@@ -76,6 +76,7 @@ pub async fn open(
     closing: CancellationToken,
     purpose: For,
 ) -> Result<Opened, CannotOpen> {
+    db.bound_cache((&settings.eval).into());
     let options = settings.build.options.clone();
     let nix = Nix::discover(&options)?;
     let house = |error: &dyn std::fmt::Display| CannotOpen::House(error.to_string());

@@ -111,9 +111,9 @@ async fn with_database(
         supervise("intake", intake::MAILBOX, closing.clone(), Tenure::Permanent, hire, || {})
     };
     let config = live.map(|live| {
-        let (live, intake) = (Arc::new(live), intake.clone());
+        let (live, intake, db) = (Arc::new(live), intake.clone(), db.clone());
         let hire = move || {
-            let config = Config::new(live.clone(), intake.clone(), configuration.clone());
+            let config = Config::new(live.clone(), db.clone(), intake.clone(), configuration.clone());
             async { Some(config) }
         };
         supervise("config", config::MAILBOX, closing.clone(), Tenure::Permanent, hire, || {})

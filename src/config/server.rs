@@ -69,6 +69,12 @@ pub struct Eval {
     pub record: bool,
     /// One in so many evaluations that rely on recordings is also done in full, in the background, and compared; 0: none.
     pub self_check_one_in: u32,
+    /// What evaluations read and what they came to is kept up to so many MiB; what was not used for longest goes first.
+    #[schemars(range(min = 1))]
+    pub traces_max_mb: u64,
+    /// And no longer than so many days after its last use.
+    #[schemars(range(min = 1))]
+    pub traces_max_days: u32,
 }
 
 /// Builds.
@@ -141,6 +147,8 @@ impl Default for Eval {
             allowed_uris: Vec::new(),
             record: true,
             self_check_one_in: 100,
+            traces_max_mb: 512,
+            traces_max_days: 30,
         }
     }
 }
@@ -218,6 +226,8 @@ impl Settings {
             allowed_uris: next.eval.allowed_uris.clone(),
             record: next.eval.record,
             self_check_one_in: next.eval.self_check_one_in,
+            traces_max_mb: next.eval.traces_max_mb,
+            traces_max_days: next.eval.traces_max_days,
             ..self.eval.clone()
         };
         keys.extend((eval != next.eval).then_some("eval"));
@@ -237,6 +247,8 @@ impl Settings {
         let at_least_one = [
             (["eval", "workers"], self.eval.workers.map(u64::from)),
             (["eval", "timeout_seconds"], Some(self.eval.timeout_seconds)),
+            (["eval", "traces_max_mb"], Some(self.eval.traces_max_mb)),
+            (["eval", "traces_max_days"], Some(u64::from(self.eval.traces_max_days))),
             (["build", "jobs"], self.build.jobs.map(u64::from)),
             (["build", "timeout"], self.build.timeout),
             (["build", "max_silent"], self.build.max_silent),
@@ -299,6 +311,14 @@ impl Eval {
 
     pub fn memory_bytes(&self) -> u64 {
         self.memory_mb.saturating_mul(1 << 20)
+    }
+
+    pub fn traces_max_bytes(&self) -> u64 {
+        self.traces_max_mb.saturating_mul(1 << 20)
+    }
+
+    pub fn traces_max_age(&self) -> Duration {
+        Duration::from_secs(u64::from(self.traces_max_days) * 24 * 60 * 60)
     }
 }
 

@@ -62,6 +62,8 @@ fn a_wrong_value_is_named_with_its_key_and_line() {
         ("[eval]\n\nworkers = -1", "line 3: `eval.workers`: invalid value: integer `-1`, expected u32"),
         ("listen = \"here\"", "line 1: `listen`: invalid socket address syntax"),
         ("eval = 3", "line 1: `eval`: invalid type: integer `3`, expected struct Eval"),
+        ("[eval]\ntraces_max_mb = 0", "line 2: `eval.traces_max_mb` must be at least 1"),
+        ("[eval]\ntraces_max_days = 0", "line 2: `eval.traces_max_days` must be at least 1"),
         ("[build]\njobs = 0", "line 2: `build.jobs` must be at least 1"),
         ("public_url = \"gate.example.org\"", "line 1: `public_url` must begin with http:// or https://"),
         ("state_dir = \"state\"", "line 1: `state_dir` must be an absolute path"),
@@ -159,17 +161,21 @@ fn settings() -> impl Strategy<Value = Settings> {
         proptest::collection::vec(text(), 0..3),
         any::<bool>(),
         any::<u32>(),
+        (1..1_000_000u64, 1..100_000u32),
     )
-        .prop_map(|(workers, memory_mb, accept_unconfined, timeout_seconds, allowed_uris, record, self_check_one_in)| Eval {
-            workers,
-            memory_mb,
-            accept_unconfined,
-            timeout_seconds,
-            allowed_uris,
-            record,
-            self_check_one_in,
-            ..Eval::default()
-        });
+        .prop_map(
+            |(workers, memory_mb, accept_unconfined, timeout_seconds, allowed_uris, record, self_check_one_in, traces)| Eval {
+                workers,
+                memory_mb,
+                accept_unconfined,
+                timeout_seconds,
+                allowed_uris,
+                record,
+                self_check_one_in,
+                traces_max_mb: traces.0,
+                traces_max_days: traces.1,
+            },
+        );
     let build = (
         proptest::option::of(1..64u32),
         proptest::option::of(1..1_000_000u64),

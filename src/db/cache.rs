@@ -12,6 +12,7 @@ use super::columns::{CHUNK, count, integer, now};
 use super::schema::{evaluations as e, trace_sets as t};
 use super::threads::Fault;
 use super::{Db, DbError};
+use crate::config::server::Eval;
 
 /// Of what is known of evaluations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,9 +23,15 @@ pub struct CacheBounds {
     pub age: Duration,
 }
 
+impl From<&Eval> for CacheBounds {
+    fn from(eval: &Eval) -> Self {
+        Self { bytes: eval.traces_max_bytes(), age: eval.traces_max_age() }
+    }
+}
+
 impl Default for CacheBounds {
     fn default() -> Self {
-        Self { bytes: 512 << 20, age: Duration::from_secs(30 * 24 * 60 * 60) }
+        Self::from(&Eval::default())
     }
 }
 

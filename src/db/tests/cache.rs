@@ -33,7 +33,17 @@ fn evaluation(number: usize, packages: usize, age: impl Fn(usize) -> u32) -> Arc
     })
 }
 
-fn set(number: usize, packages: usize) -> Arc<TraceSet> {
+/// Differs little from its neighbours.
+pub(super) fn numbered_evaluation(number: usize) -> Arc<Evaluation> {
+    evaluation(number, 300, |package| if package == number % 300 { 1 + number as u32 } else { number as u32 / 25 })
+}
+
+/// Has nothing in common with any other.
+pub(super) fn unlike_evaluation(number: usize) -> Arc<Evaluation> {
+    evaluation(number, 3000, |_| number as u32)
+}
+
+pub(super) fn set(number: usize, packages: usize) -> Arc<TraceSet> {
     let mut set = TraceSet::new(tree(number), samples::large(packages, |_| 0), 1000);
     set.keys.push(Key::Content("default.nix".into()));
     set.nodes.push(Node { own: vec![0], ..Node::default() });
@@ -356,4 +366,79 @@ fn likeness_is_that_of_the_derivations() {
     let none = Sketch::of(&Evaluation { attrs: BTreeMap::new(), ..(*evaluation(1, 1, |_| 0)).clone() });
     assert_eq!((none.likeness(&none), none.likeness(&base)), (1.0, 0.0));
     assert_eq!(Sketch::from_bytes(b"12345").likeness(&base), 0.0);
+}
+
+/// `SNOWGATE_EVALUATIONS`: a directory of evaluations as zstd-compressed JSON, in the order of their names; without it, generated ones.
+#[actix::test]
+#[ignore = "figures, of a release build"]
+async fn figures() {
+    let real = std::env::var_os("SNOWGATE_EVALUATIONS").map(|directory| {
+        let mut files: Vec<_> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        let read = |file| serde_json::from_slice(&zstd::decode_all(std::fs::File::open(file).unwrap()).unwrap()).unwrap();
+        files.iter().map(read).collect::<Vec<Evaluation>>()
+    });
+    let history = real.unwrap_or_else(|| {
+        let of = |number| evaluation(number, 12_000, |package| u32::from(package < number * 3) * number as u32);
+        (0..20).map(|number| (*of(number)).clone()).collect()
+    });
+    let saved = Saved::new();
+    let mut times = Vec::new();
+    let mut reads = Vec::new();
+    // each evaluation of the history again and again; each tenth time every hash is another
+    for number in 0..1000 {
+        let mut evaluation = history[number % history.len()].clone();
+        evaluation.tree = tree(number);
+        rebuild(&mut evaluation, number / 10);
+        let evaluation = Arc::new(evaluation);
+        let started = std::time::Instant::now();
+        saved.evaluation(&number.to_string(), &evaluation).await;
+        times.push(started.elapsed());
+        if number % 10 == 7 {
+            let started = std::time::Instant::now();
+            let stored = saved.stored(&number.to_string()).await;
+            reads.push(started.elapsed());
+            assert_eq!(stored, Some(evaluation));
+        }
+    }
+    let stats = saved.db.cache_stats().await.unwrap();
+    let full = saved.numbers("SELECT bytes AS number FROM evaluations WHERE anchor IS NULL");
+    let mut differences = saved.numbers("SELECT bytes AS number FROM evaluations WHERE anchor IS NOT NULL");
+    differences.sort_unstable();
+    times.sort_unstable();
+    reads.sort_unstable();
+    println!(
+        "{} attributes, {} evaluations in {} bytes: {} in full of {} on average, {} differences of {} (median) and {} (largest)",
+        history[0].attrs.len(),
+        stats.evaluations,
+        stats.evaluation_bytes,
+        full.len(),
+        full.iter().sum::<i64>() / full.len() as i64,
+        differences.len(),
+        differences[differences.len() / 2],
+        differences[differences.len() - 1],
+    );
+    println!(
+        "the database has {} bytes; saving took {:?} (median), {:?} (longest); reading {:?}",
+        std::fs::metadata(saved.house.state.db()).unwrap().len(),
+        times[times.len() / 2],
+        times[times.len() - 1],
+        reads[reads.len() / 2],
+    );
+}
+
+/// Nearly every store path gets another hash, the same for the same `age`.
+fn rebuild(evaluation: &mut Evaluation, age: usize) {
+    if age == 0 {
+        return;
+    }
+    for attr in evaluation.attrs.values_mut() {
+        let Attr::Derivation(job) = attr else { continue };
+        let again = |path: &StorePath| {
+            let hash = samples::hash_of(&format!("{age} {}", path.hash()));
+            format!("{}/{hash}-{}", path.store_dir(), path.name()).parse::<StorePath>().unwrap()
+        };
+        job.drv = DrvPath::try_from(again(job.drv.path())).unwrap();
+        job.outputs.values_mut().flatten().for_each(|path| *path = again(path));
+    }
 }
