@@ -2,7 +2,6 @@
 //! for evaluating processes, what is known from before, and the socket through which derivations are written.
 
 mod recording;
-mod shims;
 mod traces;
 
 use std::collections::{BTreeMap, HashMap};

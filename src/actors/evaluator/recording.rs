@@ -11,13 +11,12 @@ use tokio::sync::mpsc;
 use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 
-use super::shims::{Control, record};
 use super::traces::{Plain, Traces};
 use super::{EvaluateError, Reuse, Tools, What, house};
 use crate::actors::events::Event;
 use crate::domain::{AttrPath, ReviewId};
 use crate::eval::Request;
-use crate::eval::trace::{Fragment, TraceSet, Tracing};
+use crate::eval::trace::{Control, Fragment, TraceSet, Tracing};
 
 /// How often what was recorded is stored.
 const SLICE: Duration = Duration::from_secs(10);
@@ -114,7 +113,7 @@ impl Tools {
             return Ok((near.set.clone(), New::No));
         }
         let key = self.evaluation_key(request);
-        let plain = match traces.plain(&key) {
+        let plain = match traces.plain(&key).filter(|plain| record.reuse == Reuse::Known || plain.full_millis.is_some()) {
             Some(plain) => plain,
             None => {
                 let nobody: crate::eval::Progress = Arc::new(|_, _, _| {});
@@ -149,7 +148,7 @@ impl Tools {
         let missing = set.untraced() as u64;
         let begun = set.clone();
         let (tell, mut told) = mpsc::unbounded_channel();
-        let recorded = self::record(&evaluator, request, &begun, &*record.control, tell);
+        let recorded = evaluator.record(request, &begun, &*record.control, tell);
         let gathered = async {
             let mut fragments = Vec::new();
             let mut due = tokio::time::Instant::now() + SLICE;

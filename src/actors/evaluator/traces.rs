@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
 
 use super::Tools;
-use super::shims::changes_between;
+use crate::actors::changes::changes_between;
 use crate::domain::{AttrPath, TreeId};
 use crate::eval::trace::{Changes, Known, TraceSet};
 use crate::eval::{Confinement, Found, Request};
@@ -115,8 +115,8 @@ impl Tools {
     async fn look(&self, traces: &Traces, repository: &Repository, request: &Request) -> anyhow::Result<Option<Near>> {
         let key = self.trace_key(request);
         let mut listed = self.db.trace_sets(&key).await?;
-        // one of the very tree comes first, then the newest
-        listed.sort_by_key(|listed| (listed.tree != request.tree, std::cmp::Reverse(listed.id)));
+        // one of the very tree comes first, then the one that was used last
+        listed.sort_by_key(|listed| listed.tree != request.tree);
         let mut nearest: Option<Near> = None;
         for listed in listed.into_iter().take(LOOKED_AT) {
             let Some(set) = self.set(traces, &key, listed.id).await? else { continue };

@@ -9,6 +9,7 @@ use crate::actors::evaluator::{Evaluate, EvaluateError, Hurry, Record, Recording
 use crate::config::repository::Jobset;
 use crate::domain::{Attr, AttrPath, EvalError, EvalStats, Evaluation, Side, System};
 use crate::eval::EvalFailure;
+use crate::eval::trace::Always;
 use crate::review::report::EvaluationRow;
 
 impl Run {
@@ -60,7 +61,7 @@ impl Run {
             reuse: self.order.wishes.reuse,
             hurry: Hurry::Somebody,
             review: Some(self.order.id.clone()),
-            control: Arc::new(()),
+            control: Arc::new(Always),
             cancelled: self.cancelled.clone(),
         };
         match self.desk.evaluator.ask(record).await.map_err(house)? {
