@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use snowgate::config::repository::{Jobset, JobsetSource};
 use snowgate::domain::{AttrPath, System, TreeId};
-use snowgate::eval::trace::{Always, Changes, Fragment, Known, Recorded, TraceSet};
-use snowgate::eval::{Evaluated, Evaluator, Limits, Request};
+use snowgate::eval::trace::{Always, Changes, Fragment, FragmentNode, Known, Node, Recorded, TraceSet};
+use snowgate::eval::{Evaluated, Evaluator, Found, Limits, Request};
 use snowgate::git::{Repository, Worktrees};
 
 use super::package_sets::Root;
@@ -87,6 +87,40 @@ impl House {
     pub async fn trace(&self, tree: &TreeId, root: Root) -> Result<Recording, String> {
         let full = self.full(tree, root).await?;
         self.record(tree, root, TraceSet::new(tree.clone(), full.found, 1000)).await
+    }
+
+    /// The same, but that each attribute is recorded in a process of its own: none has another's reads.
+    pub async fn trace_singly(&self, tree: &TreeId, root: Root) -> Result<Recording, String> {
+        let full = self.full(tree, root).await?;
+        let sets = |found: &Found| matches!(found, Found::Set(_));
+        let mut whole = TraceSet::new(tree.clone(), full.found, 1000);
+        let (mut recorded, mut otherwise) = (Recorded::default(), Vec::new());
+        let single: Vec<AttrPath> =
+            whole.results.iter().filter(|(_, traced)| !sets(&traced.found)).map(|(path, _)| path.clone()).collect();
+        for path in single.iter().map(Some).chain([None]) {
+            let mut part = whole.clone();
+            part.nodes = vec![Node::default()];
+            for (other, traced) in &mut part.results {
+                let wanted = path == Some(other) || (path.is_none() && sets(&traced.found));
+                traced.node = (!wanted && !sets(&traced.found)).then_some(0);
+            }
+            let part = self.record(tree, root, part).await?;
+            recorded.unknown.extend(part.recorded.unknown);
+            otherwise.extend(part.otherwise);
+            // what was recorded of it, as a fragment of its own
+            let nodes = part.set.nodes.iter().map(|node| FragmentNode {
+                parent: node.parent.map(|parent| parent as usize),
+                own: node.own.iter().map(|key| part.set.keys[*key as usize].clone()).collect(),
+                millis: node.millis,
+            });
+            let items = part.set.results.iter().filter_map(|(other, traced)| {
+                let node = traced.node.filter(|node| *node != 0)?;
+                Some((other.clone(), traced.found.clone(), node as usize))
+            });
+            let fragment = Fragment { nodes: nodes.collect(), items: items.collect() };
+            otherwise.extend(whole.graft(fragment));
+        }
+        Ok(Recording { set: whole, recorded, otherwise })
     }
 
     /// Records what is not traced of `set`, whose tree this is.

@@ -8,6 +8,7 @@ mod edits;
 mod engine;
 mod forest;
 mod package_sets;
+mod pitfalls;
 mod stories;
 mod trees;
 

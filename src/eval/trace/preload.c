@@ -201,6 +201,18 @@ PUBLIC int statx(int directory, const char *path, int flags, unsigned mask, stru
     return 0;
 }
 
+/* A clock that is days behind: what an attribute makes of the time is something else in a recording than in a plain evaluation, so
+ * that it is evaluated each time. The days are enough for another year and another leap year. */
+PUBLIC long time(long *also) {
+    enum { DAYS = 1000, SECONDS_OF_A_DAY = 86400 };
+    long now[2] = {0, 0};
+    call(__NR_clock_gettime, 0, (long)now, 0, 0, 0);
+    long then = now[0] - (long)DAYS * SECONDS_OF_A_DAY;
+    if (also)
+        *also = then;
+    return then;
+}
+
 /* Takes NAME=… out of the environment, from the memory that /proc/self/environ shows as well. */
 static char *take(char **environment, const char *name, char *to, unsigned long room) {
     char *found = 0;
