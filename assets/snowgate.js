@@ -62,6 +62,7 @@ function showProgress(id, done, total, words) {
 function concerns(event) {
   if (subject === "list") return event.event === "review" || event.event === "repository";
   if (subject === "queue") return event.event === "build_started" || event.event === "build_ended" || event.event === "review";
+  if (subject === "settings") return event.event === "background";
   if (subject.startsWith("review:")) {
     const id = subject.slice(7);
     return event.event === "review" ? event.id === id : (event.reviews || []).includes(id) && event.event === "build_ended";
@@ -118,7 +119,7 @@ if (subject) {
     source.onopen = () => { say("live"); if (opened) refreshSoon(); opened = true; };
     source.onerror = () => say("reconnecting …");
     source.addEventListener("review", onReview);
-    for (const name of ["evaluation", "builds", "build_started", "build_ended", "repository"]) source.addEventListener(name, onEvent);
+    for (const name of ["evaluation", "builds", "build_started", "build_ended", "repository", "background"]) source.addEventListener(name, onEvent);
     source.addEventListener("resync", refreshSoon);
   });
 }

@@ -16,6 +16,7 @@ use snowgate::actors::intake::{self, Configuration, Intake};
 use snowgate::actors::open::{self, For, Opened};
 use snowgate::actors::pool::Pool;
 use snowgate::actors::post::{Post, Tenure, supervise};
+use snowgate::actors::recorder::agenda::Agenda;
 use snowgate::actors::reviewer::Reviewer;
 use snowgate::actors::reviews::Reviews;
 use snowgate::actors::scheduler::Scheduler;
@@ -70,7 +71,7 @@ impl House {
         });
         let hired = reviews.clone();
         let hire = move || {
-            let intake = Intake::new(configuration.clone(), hired.clone());
+            let intake = Intake::new(configuration.clone(), hired.clone(), Agenda::default());
             async { Some(intake) }
         };
         let intake = supervise("intake", intake::MAILBOX, closing.clone(), Tenure::Permanent, hire, || {});

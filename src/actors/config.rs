@@ -10,6 +10,7 @@ use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 
 use super::intake::{Configuration, Intake, TakeUp};
 use super::post::Post;
+use super::recorder::agenda::Agenda;
 use crate::config::watch::{Edit, Live};
 use crate::db::Db;
 
@@ -21,16 +22,25 @@ pub struct Config {
     /// What the Intake goes by.
     intake: Post<Intake>,
     configuration: Arc<ArcSwap<Configuration>>,
+    /// What the Recorder goes by.
+    agenda: Agenda,
 }
 
 impl Config {
-    pub fn new(live: Arc<Live>, db: Db, intake: Post<Intake>, configuration: Arc<ArcSwap<Configuration>>) -> Self {
-        Self { live, db, intake, configuration }
+    pub fn new(
+        live: Arc<Live>,
+        db: Db,
+        intake: Post<Intake>,
+        configuration: Arc<ArcSwap<Configuration>>,
+        agenda: Agenda,
+    ) -> Self {
+        Self { live, db, intake, configuration, agenda }
     }
 
     fn take_up(&self) {
         let settings = self.live.current();
         self.db.bound_cache((&settings.eval).into());
+        self.agenda.take_up(&settings);
         let before = self.configuration.load();
         let next = before.with(&settings);
         if next != **before {

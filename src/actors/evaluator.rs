@@ -1,6 +1,7 @@
 //! The Evaluator owns the evaluation queue: which evaluations are under way (each once, however many reviews want it), the places
 //! for evaluating processes, what is known from before, and the socket through which derivations are written.
 
+mod background;
 mod recording;
 mod traces;
 
@@ -13,9 +14,12 @@ use futures_util::future::{BoxFuture, Shared, WeakShared};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+pub use self::background::{Distrust, Facts, InFull};
 pub use self::recording::{Hurry, Record, Recording};
 use self::traces::{Plain, Traces};
 use super::events::{Event, Events};
+use super::recorder::agenda::Agenda;
+use super::recorder::check::Check;
 use crate::config::repository::Jobset;
 use crate::db::Db;
 use crate::domain::{Attr, AttrPath, DrvPath, EvalStats, Evaluation, ReviewId, Side, System, TreeId};
@@ -35,6 +39,8 @@ pub struct Tools {
     pub nix: Nix,
     pub store: Store,
     pub directory: std::path::PathBuf,
+    /// Told when a review evaluates, so that what goes on in the background stands back.
+    pub agenda: Agenda,
     /// Evaluating processes at once.
     pub workers: usize,
 }
@@ -125,7 +131,9 @@ impl Evaluator {
         let progress: eval::Progress =
             Arc::new(move |done, total, errors| events.send(Event::Evaluation { id: review.clone(), side, done, total, errors }));
         let (traces, repository) = (self.traces.clone(), evaluate.what.repository.clone());
-        let shared = tools.evaluate(traces, repository, request, key.clone(), evaluate.reuse, progress).boxed().shared();
+        let for_review = evaluate.review.clone();
+        let shared =
+            tools.evaluate(traces, repository, request, key.clone(), evaluate.reuse, for_review, progress).boxed().shared();
         // those that nobody waits for any more
         self.under_way.retain(|_, shared| shared.upgrade().is_some());
         if let Some(weak) = shared.downgrade() {
@@ -169,6 +177,7 @@ impl Tools {
         request: Request,
         key: String,
         reuse: Reuse,
+        review: ReviewId,
         progress: eval::Progress,
     ) -> Outcome {
         let started = std::time::Instant::now();
@@ -183,7 +192,7 @@ impl Tools {
             progress(attrs_reused, attrs_reused, 0);
             return Ok(Arc::new(known));
         }
-        self.evaluate_now(&traces, &repository, request, &key, reuse, progress).await
+        self.evaluate_now(&traces, &repository, request, &key, reuse, Some(&review), progress).await
     }
 
     /// What can't be read is evaluated again.
@@ -202,9 +211,11 @@ impl Tools {
         mut request: Request,
         key: &str,
         reuse: Reuse,
+        review: Option<&ReviewId>,
         progress: eval::Progress,
     ) -> Outcome {
         let started = std::time::Instant::now();
+        let generation = traces.generation();
         let known = match reuse {
             Reuse::Known => self.nearest(traces, repository, &request).await.map(|near| near.known),
             Reuse::Nothing => None,
@@ -240,9 +251,30 @@ impl Tools {
         if !self.sees_trees_at_one_path() {
             return Ok(evaluation);
         }
+        let relied = full_millis.is_none();
+        if relied && traces.generation() != generation {
+            // what it relied on proved wrong in the meantime
+            return Ok(evaluation);
+        }
         traces.keep(key, Plain { found: Arc::new(found), full_millis });
-        if lasting && let Err(error) = self.db.save_evaluation(key, &self.trace_key(&request), evaluation.clone()).await {
+        if !lasting {
+            return Ok(evaluation);
+        }
+        let trace_key = self.trace_key(&request);
+        if let Err(error) = self.db.save_evaluation(key, &trace_key, evaluation.clone()).await {
             tracing::warn!("the evaluation is not remembered: {error}");
+        }
+        if relied && traces.generation() != generation {
+            self.distrust(traces, &trace_key).await?;
+        } else if relied && self.agenda.is_drawn() {
+            let what = What {
+                repository: repository.clone(),
+                tree: request.tree,
+                jobset: request.jobset,
+                system: request.system,
+                options: request.options,
+            };
+            self.agenda.check(Check::new(what, trace_key, evaluation.clone(), review.cloned()));
         }
         Ok(evaluation)
     }
@@ -288,8 +320,10 @@ impl Handler<Evaluate> for Evaluator {
     type Result = ResponseFuture<Outcome>;
 
     fn handle(&mut self, evaluate: Evaluate, _: &mut Context<Self>) -> Self::Result {
+        let demand = self.tools.agenda.demand();
         let evaluation = self.evaluation(&evaluate);
         Box::pin(async move {
+            let _demand = demand;
             // the last who lets go of an evaluation ends it
             tokio::select! {
                 outcome = evaluation => outcome,
@@ -327,9 +361,11 @@ impl Handler<Describe> for Evaluator {
     type Result = ResponseFuture<Result<Arc<Details>, EvaluateError>>;
 
     fn handle(&mut self, describe: Describe, _: &mut Context<Self>) -> Self::Result {
+        let demand = self.tools.agenda.demand();
         let cancelled = describe.cancelled.clone();
         let described = self.tools.clone().describe(describe, self.socket.clone());
         Box::pin(async move {
+            let _demand = demand;
             tokio::select! {
                 details = described => details,
                 () = cancelled.cancelled() => Err(EvaluateError::Cancelled),

@@ -24,6 +24,8 @@ pub enum Event {
     BuildEnded { drv: DrvPath, outcome: Outcome, seconds: f64, reviews: Vec<ReviewId> },
     /// The repository's branches were read again.
     Repository { repository: RepositoryName },
+    /// What goes on in the background is something else now, or the self-check found something.
+    Background,
     /// Said once: a protection or a speed-up that this machine can't offer, an unreachable binary cache.
     Notice { text: String },
 }

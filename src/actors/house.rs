@@ -1,16 +1,23 @@
 //! What the pages and the interface may ask of the house: the database and the logs to read, the events to follow, and the few
 //! questions that only a running actor answers.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::events::Events;
+use super::recorder::agenda::Background;
 use crate::build::snapshot::{BuilderRow, Snapshot};
-use crate::db::Db;
-use crate::domain::ReviewId;
+use crate::config::Settings;
+use crate::db::{Db, DbError};
+use crate::domain::{JobsetName, RepositoryName, ReviewId, System};
+use crate::eval::Confinement;
+use crate::eval::trace::Tracing;
 use crate::store::logs::Logs;
 
 /// A clone is another handle on the same house.
@@ -30,8 +37,52 @@ pub trait Staff: Send + Sync {
     fn queue(&self, waiting: usize) -> BoxFuture<'static, Result<Snapshot, Away>>;
     fn builders(&self) -> BoxFuture<'static, Result<Vec<BuilderRow>, Away>>;
     fn health(&self) -> BoxFuture<'static, Vec<ActorHealth>>;
+    fn settings(&self) -> InForce;
+    fn evaluator(&self) -> BoxFuture<'static, Result<EvaluatorFacts, Away>>;
+    fn background(&self) -> Background;
+    /// By trace key, whose bases were recorded under it.
+    fn recorded_for(&self) -> BTreeMap<String, Vec<RepositoryName>>;
     fn rerun(&self, review: ReviewId) -> BoxFuture<'static, Result<(), ActionError>>;
     fn cancel(&self, review: ReviewId) -> BoxFuture<'static, Result<(), ActionError>>;
+}
+
+/// The settings in force, and how they stand to their file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InForce {
+    /// `None`: they come from a command.
+    pub file: Option<PathBuf>,
+    pub started: Arc<Settings>,
+    /// As the file says by now. What applies at the next start only is as in `started`.
+    pub current: Arc<Settings>,
+    /// Why the file as it is now is not followed.
+    pub refused: Option<String>,
+}
+
+/// What evaluates, and how well this machine lets it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EvaluatorFacts {
+    pub nix_version: String,
+    pub confinement: Confinement,
+    /// How what evaluations read can be recorded.
+    pub tracing: Tracing,
+}
+
+/// The recordings of one jobset on one system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedRow {
+    /// Whose bases they were made at, as far as that is known; a copy of a repository shares them.
+    pub repositories: Vec<RepositoryName>,
+    pub jobset: JobsetName,
+    pub system: System,
+    pub sets: u64,
+    /// Of the newest set: attributes, and sets and roots on the way to them.
+    pub attributes: u64,
+    /// Those of them whose reads are known.
+    pub traced: u64,
+    /// Of all sets.
+    pub bytes: u64,
+    pub newest: Timestamp,
+    pub oldest: Timestamp,
 }
 
 /// The actor that was asked is being restarted, or too busy to answer.
@@ -88,6 +139,44 @@ impl House {
 
     pub async fn health(&self) -> Vec<ActorHealth> {
         self.staff.health().await
+    }
+
+    pub fn settings(&self) -> InForce {
+        self.staff.settings()
+    }
+
+    pub async fn evaluator(&self) -> Result<EvaluatorFacts, Away> {
+        self.staff.evaluator().await
+    }
+
+    /// What is recorded, by how it is evaluated; the largest first.
+    pub async fn recorded(&self) -> Result<Vec<RecordedRow>, DbError> {
+        let mut names = self.staff.recorded_for();
+        let keys = self.db.all_trace_sets().await?;
+        let mut rows: Vec<RecordedRow> = keys
+            .into_iter()
+            .filter_map(|(key, sets)| {
+                let newest = sets.iter().max_by_key(|set| set.saved_at)?;
+                Some(RecordedRow {
+                    repositories: names.remove(&key).unwrap_or_default(),
+                    jobset: newest.jobset.clone(),
+                    system: newest.system.clone(),
+                    sets: sets.len() as u64,
+                    attributes: newest.attrs,
+                    traced: newest.attrs.saturating_sub(newest.untraced),
+                    bytes: sets.iter().map(|set| set.bytes).sum(),
+                    newest: newest.saved_at,
+                    oldest: sets.iter().map(|set| set.saved_at).min()?,
+                })
+            })
+            .collect();
+        rows.sort_by_key(|row| std::cmp::Reverse(row.bytes));
+        Ok(rows)
+    }
+
+    /// What goes on in the background, and what did.
+    pub fn background(&self) -> Background {
+        self.staff.background()
     }
 
     /// Reviews the same change again; what is remembered as failed is built again.

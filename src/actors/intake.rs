@@ -14,12 +14,13 @@ use futures_util::StreamExt;
 use super::evaluator::Reuse;
 use super::events::Event;
 use super::house::ActionError;
+use super::recorder::agenda::{Agenda, Base};
 use super::reviewer::{Order, Wishes};
 use super::reviews::Reviews;
 use super::scheduler::Retry;
 use crate::config::server::{Repository as Configured, Settings};
 use crate::db::{NewReview, PullFilter, PullRow, PullState, RepositoryRow, ReviewRow};
-use crate::domain::{CommitId, RepositoryName, ReviewId};
+use crate::domain::{CommitId, RepositoryName, ReviewId, System};
 use crate::forge::local::LocalForge;
 use crate::forge::{BranchState, Forge, RepositoryState};
 use crate::review::report::{Revision, State};
@@ -29,6 +30,7 @@ pub const MAILBOX: usize = 1024;
 pub struct Intake {
     configuration: Arc<Configuration>,
     reviews: Reviews,
+    agenda: Agenda,
     forges: BTreeMap<RepositoryName, Arc<LocalForge>>,
 }
 
@@ -74,9 +76,26 @@ pub struct Rerun(pub ReviewId);
 #[rtype(result = "Result<(), ActionError>")]
 pub struct Cancel(pub ReviewId);
 
+/// An alarm of the self-check: every review that may have relied on what was wrong is begun again. Tells whether all repositories
+/// could be looked at.
+#[derive(Clone, Message)]
+#[rtype(result = "Result<Seen, crate::db::DbError>")]
+pub struct Distrust {
+    pub alarm: i64,
+    pub summary: String,
+    pub system: System,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    All,
+    /// A repository is not open yet.
+    NotAll,
+}
+
 impl Intake {
-    pub fn new(configuration: Arc<Configuration>, reviews: Reviews) -> Self {
-        Self { configuration, reviews, forges: BTreeMap::new() }
+    pub fn new(configuration: Arc<Configuration>, reviews: Reviews, agenda: Agenda) -> Self {
+        Self { configuration, reviews, agenda, forges: BTreeMap::new() }
     }
 
     fn open(&self, configured: &Configured) -> impl Future<Output = Result<LocalForge, crate::forge::ForgeError>> + use<> {
@@ -120,7 +139,7 @@ impl Intake {
     }
 
     fn visit(&self) -> Visit {
-        Visit { reviews: self.reviews.clone(), configuration: self.configuration.clone() }
+        Visit { reviews: self.reviews.clone(), configuration: self.configuration.clone(), agenda: self.agenda.clone() }
     }
 }
 
@@ -128,6 +147,7 @@ impl Actor for Intake {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
+        self.agenda.retain(|name| self.configuration.repositories.iter().any(|configured| configured.name == *name));
         for configured in self.configuration.repositories.clone() {
             self.take_up(configured, context);
         }
@@ -172,7 +192,7 @@ impl Handler<Rerun> for Intake {
                 }
                 let (base, head) = (revision(row.base_rev, row.base_ref), revision(row.head_rev, row.head_ref));
                 let wishes = Wishes { retry: Retry::BuildAgain, reuse: Reuse::Known, ..Wishes::default() };
-                visit.begin(forge, row.number, base, head, wishes).await?;
+                visit.begin(forge, row.number, base, head, wishes, None).await?;
                 Ok(())
             }
             .into_actor(self),
@@ -195,10 +215,29 @@ impl Handler<Cancel> for Intake {
     }
 }
 
+impl Handler<Distrust> for Intake {
+    type Result = ResponseActFuture<Self, Result<Seen, crate::db::DbError>>;
+
+    fn handle(&mut self, alarm: Distrust, _: &mut Context<Self>) -> Self::Result {
+        let (visit, forges) = (self.visit(), self.forges.clone());
+        let seen = if forges.len() < self.configuration.repositories.len() { Seen::NotAll } else { Seen::All };
+        Box::pin(
+            async move {
+                for forge in forges.values() {
+                    visit.distrust(forge, &alarm).await?;
+                }
+                Ok(seen)
+            }
+            .into_actor(self),
+        )
+    }
+}
+
 /// One look at one repository.
 struct Visit {
     reviews: Reviews,
     configuration: Arc<Configuration>,
+    agenda: Agenda,
 }
 
 impl Visit {
@@ -269,6 +308,9 @@ impl Visit {
                 self.close(pull, review.as_ref(), PullState::Closed).await?;
             }
         }
+        // after the reviews: they come first
+        let base = Base { git: forge.repository().clone(), rev: state.base, options: self.configuration.options.clone() };
+        self.agenda.base_is(name.clone(), base);
         Ok(())
     }
 
@@ -318,7 +360,42 @@ impl Visit {
         }
         let base = revision(state.base.clone(), Some(state.base_branch.clone()));
         let head = revision(branch.head.clone(), Some(branch.branch.clone()));
-        self.begin(forge, Some(number), base, head, Wishes::default()).await?;
+        self.begin(forge, Some(number), base, head, Wishes::default(), None).await?;
+        Ok(())
+    }
+
+    /// Begins the reviews of open pull requests again that may have relied on what an alarm is about: of the same system, with
+    /// anything that was not evaluated. Too many costs evaluations, too few a wrong verdict.
+    async fn distrust(&self, forge: &LocalForge, alarm: &Distrust) -> Result<(), crate::db::DbError> {
+        let db = &self.reviews.desk().db;
+        let filter = PullFilter { repository: Some(forge.name().clone()), state: Some(PullState::Open), ..PullFilter::default() };
+        for (pull, review) in db.pulls(filter).await? {
+            let Some(review) = review else { continue };
+            // it was begun after the alarm
+            if db.alarms_of_review(&review.id).await?.iter().any(|known| known.id == alarm.alarm) {
+                continue;
+            }
+            let report = db.report(&review.id).await?;
+            let relied = match (&report, review.state) {
+                (_, State::Evaluating) => true,
+                (None, State::Building | State::Complete | State::Cancelled | State::Error) => false,
+                (Some(report), State::Building | State::Complete | State::Cancelled | State::Error) => {
+                    report.evaluations.iter().any(|row| row.system == alarm.system && row.attrs_reused > 0)
+                }
+            };
+            // a cancelled one says nothing that could be wrong
+            if !relied || review.state == State::Cancelled {
+                continue;
+            }
+            tracing::warn!("review {} is begun again: {}", review.id, alarm.summary);
+            let (base, head) = (revision(review.base_rev, review.base_ref), revision(review.head_rev, review.head_ref));
+            self.begin(forge, Some(pull.number), base, head, Wishes::default(), Some(alarm.alarm)).await?;
+            if let Some(mut report) = report.filter(|_| is_final(review.state)) {
+                report.verdict.reasons.push(crate::review::verdict::self_check(&alarm.summary));
+                db.save_report(&report).await?;
+            }
+            db.alarm_review(&review.id, alarm.alarm).await?;
+        }
         Ok(())
     }
 
@@ -329,6 +406,7 @@ impl Visit {
         base: Revision,
         head: Revision,
         wishes: Wishes,
+        alarm: Option<i64>,
     ) -> Result<ReviewId, crate::db::DbError> {
         let id = new_id();
         let new = NewReview {
@@ -343,6 +421,9 @@ impl Visit {
         };
         for superseded in self.reviews.desk().db.create_review(new).await? {
             self.reviews.cancel(&superseded);
+        }
+        if let Some(alarm) = alarm {
+            self.reviews.desk().db.alarm_review(&id, alarm).await?;
         }
         self.reviews.begin(self.order(forge, id.clone(), number, base, head, jiff::Timestamp::now(), wishes));
         Ok(id)

@@ -10,6 +10,7 @@ pub mod intake;
 pub mod open;
 pub mod pool;
 pub mod post;
+pub mod recorder;
 pub mod reviewer;
 pub mod reviews;
 pub mod scheduler;

@@ -12,6 +12,7 @@ use super::evaluator::{self, Evaluator, Tools};
 use super::events::Events;
 use super::pool::{Pool, local_offer};
 use super::post::{Post, Tenure, supervise};
+use super::recorder::agenda::Agenda;
 use super::reviewer::{Desk, LogUrls};
 use super::scheduler::{Builder, Deps, Patience, Scheduler};
 use crate::config::StateDir;
@@ -28,8 +29,8 @@ const POOL_MAILBOX: usize = 1024;
 /// The store directory of every Nix that shares binary caches.
 const STORE_DIR: &str = "/nix/store";
 
-/// Trees that are checked out at once: both sides of two reviews.
-const WORKTREES: usize = 4;
+/// Trees that are checked out at once: both sides of two reviews, and what goes on in the background.
+const WORKTREES: usize = 5;
 
 /// A daemon that does not end when its connection does is killed after five seconds.
 const LAST_DAEMON: Duration = Duration::from_secs(6);
@@ -39,6 +40,8 @@ pub struct Opened {
     pub desk: Desk,
     pub pool: Post<Pool>,
     pub confinement: Confinement,
+    /// What the Evaluator leaves to be done in the background.
+    pub agenda: Agenda,
 }
 
 /// What the house can't do, and why.
@@ -85,8 +88,10 @@ pub async fn open(
     let evaluator = open_evaluator(program, settings, state, &nix, purpose, &events)?;
     let confinement = evaluator.confinement().clone();
     let worktrees = Worktrees::open(&state.trees(), WORKTREES).map_err(|error| house(&error))?;
+    let agenda = Agenda::default();
     let tools = Tools {
         evaluator,
+        agenda: agenda.clone(),
         worktrees,
         db: db.clone(),
         events: events.clone(),
@@ -131,7 +136,7 @@ pub async fn open(
         For::Serving => LogUrls::Server,
     };
     let desk = Desk { evaluator, scheduler, store, logs, db, events, log_urls };
-    Ok(Opened { desk, pool, confinement })
+    Ok(Opened { desk, pool, confinement, agenda })
 }
 
 /// The last one out: waits for the daemons, so that neither they nor their builders outlive this process. To be called when what

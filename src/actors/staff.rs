@@ -1,25 +1,36 @@
 //! Answers for the pages: passes their questions to the actors that know.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::config::Config;
-use super::evaluator::Evaluator;
-use super::house::{ActionError, ActorHealth, Away, Staff};
+use super::evaluator::{self, Evaluator};
+use super::house::{ActionError, ActorHealth, Away, EvaluatorFacts, InForce, Staff};
 use super::intake::{Cancel, Intake, Rerun};
 use super::pool::Pool;
 use super::post::Post;
+use super::recorder::Recorder;
+use super::recorder::agenda::{Agenda, Background};
 use super::scheduler::{BuilderSnapshot, QueueSnapshot, Scheduler};
 use crate::build::snapshot::{BuilderRow, Snapshot};
-use crate::domain::ReviewId;
+use crate::config::Settings;
+use crate::config::watch::Live;
+use crate::domain::{RepositoryName, ReviewId};
 
 pub struct Posts {
     pub intake: Post<Intake>,
     pub evaluator: Post<Evaluator>,
     pub scheduler: Post<Scheduler>,
     pub pool: Post<Pool>,
+    pub recorder: Post<Recorder>,
+    pub agenda: Agenda,
     /// Nobody, where the settings come from no file.
     pub config: Option<Post<Config>>,
+    pub started: Arc<Settings>,
+    pub live: Option<Arc<Live>>,
 }
 
 impl Staff for Posts {
@@ -34,9 +45,38 @@ impl Staff for Posts {
     }
 
     fn health(&self) -> BoxFuture<'static, Vec<ActorHealth>> {
-        let mut health = vec![self.intake.health(), self.evaluator.health(), self.scheduler.health(), self.pool.health()];
+        let mut health = vec![
+            self.intake.health(),
+            self.evaluator.health(),
+            self.scheduler.health(),
+            self.pool.health(),
+            self.recorder.health(),
+        ];
         health.extend(self.config.as_ref().map(Post::health));
         std::future::ready(health).boxed()
+    }
+
+    fn settings(&self) -> InForce {
+        let live = self.live.as_ref();
+        InForce {
+            file: live.map(|live| live.file().to_owned()),
+            started: self.started.clone(),
+            current: live.map_or_else(|| self.started.clone(), |live| live.current()),
+            refused: live.and_then(|live| live.refused()).map(|error| error.to_string()),
+        }
+    }
+
+    fn evaluator(&self) -> BoxFuture<'static, Result<EvaluatorFacts, Away>> {
+        let evaluator = self.evaluator.clone();
+        async move { evaluator.ask(evaluator::Facts).await }.boxed()
+    }
+
+    fn background(&self) -> Background {
+        self.agenda.background()
+    }
+
+    fn recorded_for(&self) -> BTreeMap<String, Vec<RepositoryName>> {
+        self.agenda.recorded_for()
     }
 
     fn rerun(&self, review: ReviewId) -> BoxFuture<'static, Result<(), ActionError>> {

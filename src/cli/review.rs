@@ -15,6 +15,7 @@ use crate::actors::evaluator::Reuse;
 use crate::actors::events::Events;
 use crate::actors::intake::new_id;
 use crate::actors::open::{self, For};
+use crate::actors::recorder::idle::Idle;
 use crate::actors::reviewer::{Build, Done, Fault, Order, Records, Selection, WhichTree, Wishes};
 use crate::actors::reviews::Reviews;
 use crate::actors::scheduler::Retry;
@@ -201,6 +202,8 @@ async fn with_database(arguments: &Arguments, settings: &Settings, state: &State
     };
     remember(&db, &order).await.map_err(Stop::incomplete)?;
     let reviews = Reviews::new(opened.desk.clone(), closing.clone());
+    let spare_time = !arguments.no_build && !arguments.full_eval;
+    let idle = spare_time.then(|| Idle::beside(&opened.desk, &order));
     let mut done = reviews.begin(order);
     let (closed, (cancelling, cancelled)) = (closing.clone(), (reviews.clone(), id.clone()));
     actix::spawn(async move {
@@ -221,6 +224,9 @@ async fn with_database(arguments: &Arguments, settings: &Settings, state: &State
         Some(done) => finish(arguments, &db, &id, done).await,
         None => Err(Stop::incomplete("the review ended without a report; this is a bug of Snowgate's")),
     };
+    if let Some(idle) = idle {
+        idle.end().await;
+    }
     closing.cancel();
     opened.pool.ended().await;
     opened.desk.evaluator.ended().await;

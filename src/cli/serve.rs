@@ -16,6 +16,7 @@ use crate::actors::house::House;
 use crate::actors::intake::{self, Configuration, Intake};
 use crate::actors::open::{self, CannotOpen, For};
 use crate::actors::post::{Tenure, supervise};
+use crate::actors::recorder::{self, Recorder};
 use crate::actors::reviews::Reviews;
 use crate::actors::staff::Posts;
 use crate::config::watch::Live;
@@ -102,18 +103,33 @@ async fn with_database(
         options: settings.eval_options(),
         poll: settings.limits.poll(),
     }));
+    let agenda = opened.agenda.clone();
+    agenda.take_up(settings);
     let intake = {
-        let configuration = configuration.clone();
+        let (configuration, agenda) = (configuration.clone(), agenda.clone());
         let hire = move || {
-            let intake = Intake::new(configuration.load_full(), reviews.clone());
+            let intake = Intake::new(configuration.load_full(), reviews.clone(), agenda.clone());
             async { Some(intake) }
         };
         supervise("intake", intake::MAILBOX, closing.clone(), Tenure::Permanent, hire, || {})
     };
-    let config = live.map(|live| {
-        let (live, intake, db) = (Arc::new(live), intake.clone(), db.clone());
+    let recorder = {
+        let recorder = Recorder {
+            agenda: agenda.clone(),
+            evaluator: opened.desk.evaluator.clone(),
+            intake: intake.clone(),
+            db: db.clone(),
+            events: events.clone(),
+            alarms: state.alarms(),
+        };
+        let hire = move || std::future::ready(Some(recorder.clone()));
+        supervise("recorder", recorder::MAILBOX, closing.clone(), Tenure::Permanent, hire, || {})
+    };
+    let live = live.map(Arc::new);
+    let config = live.clone().map(|live| {
+        let (agenda, intake, db) = (agenda.clone(), intake.clone(), db.clone());
         let hire = move || {
-            let config = Config::new(live.clone(), db.clone(), intake.clone(), configuration.clone());
+            let config = Config::new(live.clone(), db.clone(), intake.clone(), configuration.clone(), agenda.clone());
             async { Some(config) }
         };
         supervise("config", config::MAILBOX, closing.clone(), Tenure::Permanent, hire, || {})
@@ -123,7 +139,11 @@ async fn with_database(
         evaluator: opened.desk.evaluator.clone(),
         scheduler: opened.desk.scheduler.clone(),
         pool: opened.pool.clone(),
+        recorder: recorder.clone(),
+        agenda,
         config,
+        started: Arc::new(settings.clone()),
+        live,
     };
     let house = House::new(db, opened.desk.logs.clone(), events, closing.clone(), Arc::new(posts));
     let address = listener.local_addr().map_err(Fault::house)?;
@@ -140,6 +160,7 @@ async fn with_database(
     };
     closing.cancel();
     intake.ended().await;
+    recorder.ended().await;
     opened.pool.ended().await;
     opened.desk.scheduler.ended().await;
     opened.desk.evaluator.ended().await;

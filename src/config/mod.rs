@@ -5,6 +5,7 @@ mod document;
 mod error;
 pub mod repository;
 pub mod server;
+pub mod shown;
 pub mod state_dir;
 #[cfg(test)]
 mod tests;

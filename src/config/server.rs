@@ -216,24 +216,9 @@ impl Settings {
         options
     }
 
-    /// Keys that differ and apply at the next start only.
-    pub fn restart_needed_for(&self, next: &Self) -> Vec<&'static str> {
-        let mut keys = Vec::new();
-        keys.extend((self.listen != next.listen).then_some("listen"));
-        keys.extend((self.state_dir != next.state_dir).then_some("state_dir"));
-        keys.extend((self.public_url != next.public_url).then_some("public_url"));
-        let eval = Eval {
-            allowed_uris: next.eval.allowed_uris.clone(),
-            record: next.eval.record,
-            self_check_one_in: next.eval.self_check_one_in,
-            traces_max_mb: next.eval.traces_max_mb,
-            traces_max_days: next.eval.traces_max_days,
-            ..self.eval.clone()
-        };
-        keys.extend((eval != next.eval).then_some("eval"));
-        keys.extend((self.build != next.build).then_some("build"));
-        keys.extend((self.log != next.log).then_some("log"));
-        keys
+    /// Sections, or keys of none, that differ and apply at the next start only.
+    pub fn restart_needed_for(&self, next: &Self) -> Vec<String> {
+        super::shown::sections_for_next_start(self, next)
     }
 
     /// What types can't say.

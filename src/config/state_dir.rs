@@ -59,6 +59,11 @@ impl StateDir {
         self.root.join("roots")
     }
 
+    /// Both sides of evaluations that the self-check found to differ.
+    pub fn alarms(&self) -> PathBuf {
+        self.root.join("alarms")
+    }
+
     /// What the evaluating processes may write: homes, caches, the driver.
     pub fn evaluator(&self) -> PathBuf {
         self.root.join("evaluator")

@@ -274,7 +274,7 @@ mod hot_reload {
         // written in place
         std::fs::write(&file, "listen = \"[::1]:1\"\n[build]\njobs = 2\n").unwrap();
         let Edit::Applied { settings, restart_needed_for } = edit(&mut edits).await else { panic!() };
-        assert_eq!((settings.build.jobs, restart_needed_for), (Some(2), vec!["listen", "build"]));
+        assert_eq!((settings.build.jobs, restart_needed_for), (Some(2), vec!["listen".to_owned(), "build".to_owned()]));
         assert_eq!(live.current().build.jobs, Some(2));
 
         std::fs::write(&file, "[build]\njobs = 3\nbogus = 1\n").unwrap();

@@ -19,7 +19,7 @@ pub enum Edit {
     /// In force from now on, but for the keys that apply at the next start.
     Applied {
         settings: Arc<Settings>,
-        restart_needed_for: Vec<&'static str>,
+        restart_needed_for: Vec<String>,
     },
     Refused(ConfigError),
 }
@@ -80,6 +80,19 @@ impl Live {
 
     pub fn current(&self) -> Arc<Settings> {
         self.shared.current.load_full()
+    }
+
+    pub fn file(&self) -> &Path {
+        &self.shared.file
+    }
+
+    /// Why the file as it is now is not in force.
+    pub fn refused(&self) -> Option<ConfigError> {
+        let seen = self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*seen {
+            Err(error) => Some(error.clone()),
+            Ok(text) => Settings::parse(text).err().map(|error| error.in_file(&self.shared.file)),
+        }
     }
 
     /// Edits from now on.

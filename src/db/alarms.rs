@@ -40,7 +40,7 @@ pub struct EvalAlarm {
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = a)]
-struct Raw {
+pub(super) struct Raw {
     id: i64,
     at: i64,
     trace_key: String,

@@ -5,6 +5,7 @@
 //! an answer is given only after the commit. Two more threads read. Nothing else opens the file, and a lock on the state
 //! directory keeps a second process out.
 
+mod alarmed;
 mod alarms;
 mod attempts;
 mod cache;

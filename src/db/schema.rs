@@ -115,6 +115,7 @@ table! {
         attrs -> BigInt,
         kept -> Nullable<Binary>,
         acknowledged_at -> Nullable<BigInt>,
+        settled_at -> Nullable<BigInt>,
     }
 }
 
@@ -161,4 +162,12 @@ table! {
     }
 }
 
+table! {
+    alarmed_reviews (review, alarm) {
+        review -> Text,
+        alarm -> BigInt,
+    }
+}
+
 allow_tables_to_appear_in_same_query!(pulls, reviews);
+allow_tables_to_appear_in_same_query!(alarmed_reviews, eval_alarms);

@@ -1,5 +1,6 @@
 //! Trace sets: what each attribute of a jobset read, at several trees.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use diesel::prelude::*;
@@ -74,6 +75,22 @@ impl Db {
                 let of_key = t::table.filter(t::key.eq(&key)).order((t::used_at.desc(), t::id.desc()));
                 let rows: Vec<Raw> = of_key.select(columns).load(connection)?;
                 Ok(rows.into_iter().map(row).collect::<Result<_, _>>()?)
+            })
+            .await
+    }
+
+    /// Every trace key with its sets, the one that was used last first. Their contents are not touched.
+    pub async fn all_trace_sets(&self) -> Result<BTreeMap<String, Vec<TraceSetRow>>, DbError> {
+        self.threads
+            .read(|connection| {
+                let columns = (t::id, t::tree, t::jobset, t::system, t::attrs, t::untraced, t::saved_at, t::used_at, t::bytes);
+                let all = t::table.order((t::used_at.desc(), t::id.desc()));
+                let rows: Vec<(String, Raw)> = all.select((t::key, columns)).load(connection)?;
+                let mut by_key: BTreeMap<String, Vec<TraceSetRow>> = BTreeMap::new();
+                for (key, raw) in rows {
+                    by_key.entry(key).or_default().push(row(raw)?);
+                }
+                Ok(by_key)
             })
             .await
     }

@@ -19,6 +19,7 @@ mod launch;
 mod message;
 mod nix_text;
 mod plan;
+pub mod self_check;
 mod start;
 mod store_access;
 pub mod stored;

@@ -80,6 +80,8 @@ pub struct Header {
     /// Why the review could not be completed, with `State::Error`.
     pub error: Option<String>,
     pub evaluations: Vec<EvaluationRow>,
+    /// What the self-check found wrong in earlier evaluations that this review or the one before it relied on, a sentence each.
+    pub alarms: Vec<String>,
     pub timings: Timings,
     pub policy: Policy,
 }

@@ -99,6 +99,7 @@ pub enum ReasonCode {
     Removed,
     Cancelled,
     Pending,
+    SelfCheck,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]

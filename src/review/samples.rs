@@ -98,6 +98,7 @@ pub fn header() -> Header {
         state: State::Complete,
         error: None,
         evaluations: Vec::new(),
+        alarms: Vec::new(),
         timings: Timings::default(),
         policy: Policy::default(),
     }

@@ -3,6 +3,8 @@
 mod reasons;
 mod summary;
 
+pub use reasons::self_check;
+
 use super::facts::{Facts, Header};
 use super::report::{Category, Change, Counts, Decision, EvalErrorRow, EvalErrorStatus, Level, State, Verdict};
 use crate::domain::Outcome;

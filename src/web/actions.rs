@@ -60,7 +60,7 @@ pub async fn review(
 }
 
 /// A form's fields; anything else has none.
-fn fields(body: &[u8]) -> HashMap<String, String> {
+pub(super) fn fields(body: &[u8]) -> HashMap<String, String> {
     let text = std::str::from_utf8(body).unwrap_or_default();
     web::Query::<HashMap<String, String>>::from_query(text).map(web::Query::into_inner).unwrap_or_default()
 }

@@ -10,6 +10,7 @@ use super::api::builder_state;
 use super::fault::Fault;
 use super::site::Site;
 use crate::actors::house::{ActorHealth, ActorState};
+use crate::actors::recorder::agenda::{Background, Doing};
 use crate::domain::Outcome;
 
 /// `GET /healthz`: 200 while every actor runs and the database answers, else 503
@@ -73,6 +74,7 @@ async fn exposition(site: &Site) -> Result<String, Fault> {
     actors(&mut text, &site.house.health().await);
     stored(&mut text, site).await?;
     queue(&mut text, site).await;
+    background(&mut text, &site.house.background());
     Ok(text.0)
 }
 
@@ -117,6 +119,27 @@ async fn stored(text: &mut Exposition, site: &Site) -> Result<(), Fault> {
         text.gauge(name, help, value as f64);
     }
     Ok(())
+}
+
+/// What the Recorder did since the house was opened.
+fn background(text: &mut Exposition, Background { doing, totals }: &Background) {
+    for (name, help, value) in [
+        ("snowgate_eval_recordings_total", "Bases whose reads were recorded.", totals.recordings as f64),
+        ("snowgate_eval_recorded_attributes_total", "Attributes whose reads became known.", totals.attributes as f64),
+        ("snowgate_eval_recording_cpu_seconds_total", "Processor time of recording processes.", totals.cpu_seconds),
+        ("snowgate_eval_recording_paused_seconds_total", "Time that recording stood back for reviews.", totals.paused_seconds),
+        (
+            "snowgate_eval_self_checks_total",
+            "Evaluations from recordings that were compared with full ones.",
+            totals.checks as f64,
+        ),
+        ("snowgate_eval_self_check_failures_total", "Comparisons that found a difference.", totals.failures as f64),
+    ] {
+        text.family(name, "counter", help);
+        text.sample(name, &[], value);
+    }
+    let recording = matches!(doing, Doing::Recording(_));
+    text.gauge("snowgate_eval_recording", "1 while a base is being recorded.", if recording { 1.0 } else { 0.0 });
 }
 
 /// While the Scheduler is away these series are absent, and `snowgate_actor_up` says why.

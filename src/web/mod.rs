@@ -2,6 +2,7 @@
 //! CSRF). It reads the database and the logs and asks actors through [`House`]; only the `serve` and `demo` commands start it.
 
 mod actions;
+mod alarms;
 mod api;
 mod assets;
 mod csrf;
@@ -72,6 +73,7 @@ fn routes(config: &mut web::ServiceConfig) {
         ("/drv/{id}", get().to(pages::derivation)),
         ("/queue", get().to(pages::queue)),
         ("/builders", get().to(pages::builders)),
+        ("/settings", get().to(pages::settings)),
         ("/assets/{name}", get().to(assets::asset)),
         ("/favicon.ico", get().to(assets::favicon)),
     ];
@@ -86,6 +88,9 @@ fn routes(config: &mut web::ServiceConfig) {
         ("/api/builders", get().to(api::builders)),
         ("/api/queue/stats", get().to(api::queue_stats)),
         ("/api/queue/packages", get().to(api::queue_packages)),
+        ("/api/alarms", get().to(alarms::list)),
+        ("/api/alarms/{id}/acknowledge", web::post().to(alarms::acknowledge)),
+        ("/api/alarms/{id}/{side}", get().to(alarms::side)),
         ("/api/events", web::get().to(events::events)),
         ("/api/openapi.json", get().to(openapi::document)),
         ("/healthz", get().to(health::healthz)),

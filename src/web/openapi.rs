@@ -77,6 +77,8 @@ fn paths(schemas: &mut SchemaGenerator) -> Value {
         json!([in_query("review", "string", "Only what concerns this review.")]),
         text("text/event-stream"),
     );
+    let alarms = list(&schemas.subschema_for::<super::alarms::Alarm>().to_value());
+    get("/api/alarms", "What the self-check of evaluations found, newest first.", json!([]), alarms);
     get("/api/openapi.json", "This document.", json!([]), one(&json!({"type": "object"})));
     get(
         "/healthz",
@@ -88,6 +90,8 @@ fn paths(schemas: &mut SchemaGenerator) -> Value {
     for action in ["rerun", "cancel"] {
         paths.insert(format!("/api/reviews/{{id}}/{action}"), action_item(action));
     }
+    paths.insert("/api/alarms/{id}/{side}".into(), alarm_side());
+    paths.insert("/api/alarms/{id}/acknowledge".into(), acknowledge_item());
     paths.insert(
         "/webhooks/github".into(),
         json!({"post": {"summary": "Deliveries of a GitHub App; 501 while GitHub is not configured.", "responses": {"501": fault(), "default": fault()}}}),
@@ -108,6 +112,28 @@ fn action_item(action: &str) -> Value {
             "202": one(&json!({"type": "object", "required": ["id", "action"], "properties": {"id": {"type": "string"}, "action": {"type": "string"}}})),
             "303": {"description": "Where the request accepts text/html: to the page of the review."},
             "403": fault(), "404": fault(), "409": fault(), "default": fault()},
+    }})
+}
+
+fn alarm_side() -> Value {
+    let side =
+        json!({"name": "side", "in": "path", "required": true, "schema": {"type": "string", "enum": ["full", "incremental"]}});
+    json!({"get": {
+        "summary": "One of the two evaluations that an alarm is about, as it was kept.",
+        "parameters": [in_path("id"), side],
+        "responses": {"200": one(&json!({"type": "object"})), "404": fault(), "default": fault()},
+    }})
+}
+
+fn acknowledge_item() -> Value {
+    json!({"post": {
+        "summary": "Takes note of an alarm of the self-check.",
+        "description": "From the server's own machine only, with the cookie and the token that /settings gives.",
+        "parameters": [in_path("id"), {"name": "x-csrf-token", "in": "header", "schema": {"type": "string"}}],
+        "responses": {
+            "200": one(&json!({"type": "object", "required": ["id", "action"], "properties": {"id": {"type": "integer"}, "action": {"type": "string"}}})),
+            "303": {"description": "Where the request accepts text/html: to the settings."},
+            "403": fault(), "404": fault(), "default": fault()},
     }})
 }
 

@@ -17,6 +17,7 @@ use super::view::pulls::{PullsQuery, pulls_page};
 use super::view::queue::queue_page;
 use super::view::repository::{branch_page, repository_page};
 use super::view::review::{ReviewPage, ReviewQuery, Visitor, review_page, unreviewed_page};
+use super::view::settings::{SettingsPage, settings_page};
 use crate::db::{PullFilter, PullRow, RepositoryRow, ReviewRow};
 use crate::domain::{DrvPath, RepositoryName, ReviewId};
 use crate::store::derivation::{Derivation, DerivationError};
@@ -124,11 +125,34 @@ async fn show_review(
     let csrf = csrf::token(request)?;
     let may_not = csrf::may_act(request).err().map(|fault| fault.message);
     let visitor = Visitor { csrf: &csrf, may_not: may_not.as_deref() };
-    let view = ReviewPage { report: &report, row: Some(row), pull, reviews, query, visitor, now: Timestamp::now() };
+    let alarms = site.house.db.alarms_of_review(&row.id).await?;
+    let view =
+        ReviewPage { report: &report, row: Some(row), pull, reviews, query, alarms: &alarms, visitor, now: Timestamp::now() };
     Ok(HttpResponse::Ok()
         .content_type("text/html; charset=utf-8")
         .insert_header((SET_COOKIE, csrf::cookie(&csrf)))
         .body(review_page(&view).into_string()))
+}
+
+/// `GET /settings`
+pub async fn settings(site: web::Data<Site>, request: HttpRequest) -> Page {
+    let csrf = csrf::token(&request)?;
+    let may_not = csrf::may_act(&request).err().map(|fault| fault.message);
+    let (evaluator, traces) = (site.house.evaluator().await, site.house.recorded().await?);
+    let alarms = site.house.db.eval_alarms().await?;
+    let view = SettingsPage {
+        in_force: &site.house.settings(),
+        evaluator,
+        background: site.house.background(),
+        traces: &traces,
+        alarms: &alarms,
+        visitor: Visitor { csrf: &csrf, may_not: may_not.as_deref() },
+        now: Timestamp::now(),
+    };
+    Ok(HttpResponse::Ok()
+        .content_type("text/html; charset=utf-8")
+        .insert_header((SET_COOKIE, csrf::cookie(&csrf)))
+        .body(settings_page(&view).into_string()))
 }
 
 #[derive(serde::Deserialize)]

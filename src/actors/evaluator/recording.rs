@@ -48,6 +48,8 @@ pub enum Hurry {
 /// What a recording came to.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Recording {
+    /// Under which it is stored.
+    pub trace_key: String,
     /// Attributes whose reads became known.
     pub recorded: u64,
     /// Attributes whose reads are not known, of all paths: they are evaluated in each tree.
@@ -72,7 +74,8 @@ impl Tools {
         }
         let mut request = self.request(&record.what);
         let (set, plain) = self.begin(&traces, &record, &request).await?;
-        let mut recording = Recording { paths: set.results.len() as u64, ..Recording::default() };
+        let mut recording =
+            Recording { trace_key: self.trace_key(&request), paths: set.results.len() as u64, ..Recording::default() };
         if set.untraced() > 0 {
             let checkout = self.worktrees.checkout(&record.what.repository, &request.tree).await.map_err(house)?;
             request.checkout = checkout.to_path_buf();
@@ -117,7 +120,16 @@ impl Tools {
             Some(plain) => plain,
             None => {
                 let nobody: crate::eval::Progress = Arc::new(|_, _, _| {});
-                self.evaluate_now(traces, &record.what.repository, request.clone(), &key, record.reuse, nobody).await?;
+                self.evaluate_now(
+                    traces,
+                    &record.what.repository,
+                    request.clone(),
+                    &key,
+                    record.reuse,
+                    record.review.as_ref(),
+                    nobody,
+                )
+                .await?;
                 traces.plain(&key).ok_or_else(|| house("the results of an evaluation were not kept"))?
             }
         };

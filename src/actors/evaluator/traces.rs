@@ -1,7 +1,7 @@
 //! What is known from other trees: the trace sets of a jobset, the last ones kept as they are used, and the nearest of them to a tree.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
@@ -34,6 +34,8 @@ struct Inner {
     /// One recording at a time.
     recording: Arc<Semaphore>,
     limits_told: AtomicBool,
+    /// Grows whenever what is known proves wrong.
+    generation: AtomicU64,
 }
 
 /// The stored set's row, which never comes to mean another set.
@@ -62,6 +64,7 @@ impl Default for Traces {
             plain: Mutex::default(),
             recording: Arc::new(Semaphore::new(1)),
             limits_told: AtomicBool::new(false),
+            generation: AtomicU64::new(0),
         }))
     }
 }
@@ -74,6 +77,17 @@ impl Traces {
     /// True the first time.
     pub(super) fn limits_are_news(&self) -> bool {
         !self.0.limits_told.swap(true, Ordering::Relaxed)
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.0.generation.load(Ordering::Acquire)
+    }
+
+    /// Keeps nothing any more: something of it was wrong.
+    pub(super) async fn forget(&self) {
+        self.0.generation.fetch_add(1, Ordering::AcqRel);
+        self.0.plain.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.0.sets.lock().await.clear();
     }
 
     pub(super) fn keep(&self, evaluation: &str, plain: Plain) {

@@ -33,6 +33,7 @@ impl Draft {
                 state: State::Evaluating,
                 error: None,
                 evaluations: Vec::new(),
+                alarms: Vec::new(),
                 timings: Timings::default(),
                 policy: Policy::default(),
             },

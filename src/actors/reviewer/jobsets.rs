@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Fault;
+use crate::actors::evaluator::What;
 use crate::config::repository::{self, Jobset, JobsetSource, Policy};
 use crate::domain::{AttrPath, JobsetName, System, TreeId};
 use crate::git::Repository;
@@ -45,6 +46,20 @@ pub async fn read(git: &Repository, base: &TreeId, head: &TreeId, selection: &Se
         jobsets = vec![plain(find(git, base, head).await.map_err(house)?)];
     }
     Ok((select(jobsets, selection)?, configured.policy))
+}
+
+/// What a review of `head` would evaluate of the base: every jobset on each of its systems.
+pub async fn whats(git: &Repository, base: &TreeId, head: &TreeId, selection: &Selection) -> Result<Vec<What>, Fault> {
+    let (jobsets, _) = read(git, base, head, selection).await?;
+    let each = jobsets.iter().flat_map(|jobset| jobset.systems.iter().map(move |system| (jobset, system)));
+    let what = each.map(|(jobset, system)| What {
+        repository: git.clone(),
+        tree: base.clone(),
+        jobset: jobset.clone(),
+        system: system.clone(),
+        options: selection.options.clone(),
+    });
+    Ok(what.collect())
 }
 
 async fn find(git: &Repository, base: &TreeId, head: &TreeId) -> Result<JobsetSource, crate::git::GitError> {

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-pub use jobsets::Selection;
+pub use jobsets::{Selection, whats};
 
 use super::evaluator::{Evaluator, Reuse};
 use super::events::Events;

@@ -67,6 +67,8 @@ impl Run {
     pub(super) async fn go(&mut self) -> Result<(), Fault> {
         let queued = jiff::Timestamp::now().duration_since(self.order.created_at);
         self.draft.header.timings.queued_seconds = Some(queued.as_secs_f64().max(0.0));
+        let alarms = self.desk.db.alarms_of_review(&self.order.id).await.map_err(house)?;
+        self.draft.header.alarms = alarms.into_iter().map(|alarm| alarm.alarm.summary).collect();
         if !self.merge().await? {
             return Ok(());
         }

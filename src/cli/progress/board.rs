@@ -71,6 +71,7 @@ impl Board {
                     | Event::BuildStarted { .. }
                     | Event::BuildEnded { .. }
                     | Event::Repository { .. }
+                    | Event::Background
                     | Event::Notice { .. } => builds,
                 };
                 if let Some(line) = line(event, pace, Instant::now()) {
@@ -88,7 +89,7 @@ fn concerns(event: &Event, review: &ReviewId) -> bool {
             id == review
         }
         Event::BuildStarted { reviews, .. } | Event::BuildEnded { reviews, .. } => reviews.contains(review),
-        Event::Repository { .. } => false,
+        Event::Repository { .. } | Event::Background => false,
         Event::Notice { .. } => true,
     }
 }
@@ -143,7 +144,11 @@ fn line(event: &Event, pace: &mut Pace, now: Instant) -> Option<String> {
             Some(format!("{}: {} after {seconds:.1} s", drv.name(), outcome.words()))
         }
         Event::Notice { text } => Some(plain::line(text)),
-        Event::BuildEnded { .. } | Event::BuildStarted { .. } | Event::Review { .. } | Event::Repository { .. } => None,
+        Event::BuildEnded { .. }
+        | Event::BuildStarted { .. }
+        | Event::Review { .. }
+        | Event::Repository { .. }
+        | Event::Background => None,
     }
 }
 
@@ -198,7 +203,7 @@ impl Bars {
                 }
             }
             Event::Notice { text } => self.above(&plain::line(text)),
-            Event::Builds { .. } | Event::Review { .. } | Event::Repository { .. } => {}
+            Event::Builds { .. } | Event::Review { .. } | Event::Repository { .. } | Event::Background => {}
         }
     }
 

@@ -12,6 +12,7 @@ pub fn reasons(findings: &Findings) -> Vec<Reason> {
     let mut reasons = Vec::new();
     reasons.extend(conflict(findings));
     reasons.extend(stopped(findings));
+    reasons.extend(findings.header.alarms.iter().map(|alarm| self_check(alarm)));
     reasons.extend(findings.whole_failures().map(whole_failure));
     reasons.extend(evaluation(findings));
     reasons.extend(builds(findings));
@@ -52,6 +53,12 @@ fn stopped(findings: &Findings) -> Option<Reason> {
         }
         State::Evaluating | State::Building | State::Complete => None,
     }
+}
+
+/// What a full evaluation proved wrong, for a review that relied on it or takes the place of one that did.
+pub fn self_check(alarm: &str) -> Reason {
+    let text = format!("an evaluation of this change from recordings was wrong, and it was evaluated again in full: {alarm}");
+    reason(ReasonCode::SelfCheck, Level::Warn, text, BTreeSet::new())
 }
 
 fn whole_failure(error: &EvalErrorRow) -> Reason {

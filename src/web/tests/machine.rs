@@ -43,9 +43,31 @@ async fn an_actor_that_is_away_makes_the_house_unwell_but_not_silent() {
 }
 
 #[actix_web::test]
+async fn an_alarm_is_found_with_both_its_sides() {
+    let world = World::new().with_review(&samples::blocked()).await;
+    let id = alarm(&world).await;
+    let (_, alarms) = world.json("/api/alarms").await;
+    assert_eq!((alarms[0]["id"].as_i64(), &alarms[0]["acknowledged_at"]), (Some(id), &Value::Null));
+    for side in ["full", "incremental"] {
+        assert_eq!(world.get(&format!("/api/alarms/{id}/{side}")).await, (StatusCode::OK, format!("[\"{side}\"]")));
+    }
+    for address in [format!("/api/alarms/{id}/both"), format!("/api/alarms/{}/full", id + 1), "/api/alarms/x/full".into()] {
+        assert_eq!(world.get(&address).await.0, StatusCode::NOT_FOUND, "{address}");
+    }
+    assert!(world.get("/settings").await.1.contains(&format!("action=\"/api/alarms/{id}/acknowledge\"")));
+    // on the page of the review that it concerns, and on no other
+    let review = "00c0ffee00c0ffee".into();
+    assert!(!world.get("/r/local/packages/pull/3").await.1.contains("from recordings was wrong"));
+    world.house.db.alarm_review(&review, id).await.unwrap();
+    world.house.db.alarm_review(&review, id).await.unwrap();
+    assert!(world.get("/r/local/packages/pull/3").await.1.contains("from recordings was wrong"));
+}
+
+#[actix_web::test]
 async fn the_openapi_document_is_true() {
     let world = World::new().with_review(&samples::blocked()).await;
     let (id, time, _) = attempt(&world, &["one"], true).await;
+    let alarm = alarm(&world).await;
     let (_, document) = world.json("/api/openapi.json").await;
     assert_eq!(document["openapi"], "3.1.0");
     let text = document.to_string();
@@ -55,7 +77,8 @@ async fn the_openapi_document_is_true() {
     }
     for (path, item) in document["paths"].as_object().unwrap() {
         let own = if path.contains("/logs/") || path.contains("/derivations/") { id.as_str() } else { "00c0ffee00c0ffee" };
-        let address = path.replace("{id}", own).replace("{timestamp}", &time);
+        let own = if path.contains("/alarms/") { &alarm.to_string() } else { own };
+        let address = path.replace("{id}", own).replace("{timestamp}", &time).replace("{side}", "full");
         if item.get("get").is_some() {
             let answer = world.ask(TestRequest::get().uri(&address)).await;
             assert_eq!(answer.status(), StatusCode::OK, "{address}");

@@ -24,11 +24,15 @@ use tokio_util::sync::CancellationToken;
 use super::site::Site;
 use super::view::samples;
 use crate::actors::events::{Event, Events};
-use crate::actors::house::{ActionError, ActorHealth, ActorState, Away, House, Staff};
+use crate::actors::house::{ActionError, ActorHealth, ActorState, Away, EvaluatorFacts, House, InForce, Staff};
+use crate::actors::recorder::agenda::Background;
+use crate::actors::recorder::kept::Side;
 use crate::build::snapshot::{BuilderRow, BuilderState, QueueCounts, QueueItem, RunningItem, Snapshot};
-use crate::config::StateDir;
-use crate::db::{AttemptEnd, Db, NewAttempt, NewReview, PullRow, PullState, RepositoryRow};
+use crate::config::{Settings, StateDir};
+use crate::db::{AttemptEnd, Db, NewAttempt, NewEvalAlarm, NewReview, PullRow, PullState, RepositoryRow};
 use crate::domain::{Outcome, ReviewId};
+use crate::eval::Confinement;
+use crate::eval::trace::Tracing;
 use crate::review::report::{Decision, Report, State};
 use crate::store::LogSink;
 use crate::store::logs::{AttemptTime, Logs};
@@ -84,6 +88,24 @@ impl Staff for Crew {
         std::future::ready(vec![ActorHealth { name: "scheduler".into(), state, restarts: 1, mailbox: Some(0) }]).boxed()
     }
 
+    fn settings(&self) -> InForce {
+        let settings = Arc::new(Settings::default());
+        InForce { file: Some("/etc/snowgate/config.toml".into()), started: settings.clone(), current: settings, refused: None }
+    }
+
+    fn evaluator(&self) -> BoxFuture<'static, Result<EvaluatorFacts, Away>> {
+        let facts = EvaluatorFacts { nix_version: "2.34.0".into(), confinement: Confinement::Full, tracing: Tracing::Forks };
+        std::future::ready(if self.away { Err(Away("evaluator")) } else { Ok(facts) }).boxed()
+    }
+
+    fn background(&self) -> Background {
+        Background::default()
+    }
+
+    fn recorded_for(&self) -> std::collections::BTreeMap<String, Vec<crate::domain::RepositoryName>> {
+        [("0".repeat(64), vec!["local/packages".into()])].into()
+    }
+
     fn rerun(&self, review: ReviewId) -> BoxFuture<'static, Result<(), ActionError>> {
         self.orders.lock().unwrap().push(format!("rerun {review}"));
         std::future::ready(Ok(())).boxed()
@@ -97,7 +119,7 @@ impl Staff for Crew {
 pub(super) struct World {
     pub(super) house: House,
     crew: Arc<Crew>,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl World {
@@ -112,7 +134,7 @@ impl World {
         let logs = Logs::open(state.logs()).unwrap();
         let crew = Arc::new(crew);
         let house = House::new(db, logs, Events::default(), CancellationToken::new(), crew.clone());
-        Self { house, crew, _directory: directory }
+        Self { house, crew, directory }
     }
 
     /// A repository with pull request #3 and its review.
@@ -222,4 +244,25 @@ pub(super) async fn attempt(
         Some(log)
     };
     (drv.base_name().to_owned(), time.to_string(), log)
+}
+
+/// An alarm with both sides, each of them its own name.
+pub(super) async fn alarm(world: &World) -> i64 {
+    let kept = world.directory.path().join("alarm");
+    std::fs::create_dir(&kept).unwrap();
+    for side in [Side::Full, Side::Incremental] {
+        let name = side.file_name().trim_end_matches(".json");
+        std::fs::write(kept.join(side.file_name()), format!("[\"{name}\"]")).unwrap();
+    }
+    let alarm = NewEvalAlarm {
+        trace_key: "0".repeat(64),
+        tree: "4b825dc642cb6eb9a060e54bf8d69288fbee4904".parse().unwrap(),
+        jobset: "default".into(),
+        system: "x86_64-linux".into(),
+        review: None,
+        summary: "1 of 2 attributes differ: a (another derivation)".into(),
+        attrs: 1,
+        kept: Some(kept),
+    };
+    world.house.db.add_eval_alarm(alarm).await.unwrap()
 }

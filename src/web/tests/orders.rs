@@ -6,8 +6,12 @@ const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 /// A button pressed on a page, on this machine.
 fn pressed(action: &str) -> TestRequest {
+    posted(&format!("/api/reviews/00c0ffee00c0ffee/{action}"))
+}
+
+fn posted(address: &str) -> TestRequest {
     TestRequest::post()
-        .uri(&format!("/api/reviews/00c0ffee00c0ffee/{action}"))
+        .uri(address)
         .peer_addr("127.0.0.1:40000".parse().unwrap())
         .insert_header((header::HOST, "localhost:8080"))
         .insert_header((header::ORIGIN, "http://localhost:8080"))
@@ -28,6 +32,27 @@ async fn a_button_on_our_page_on_this_machine_orders() {
     let (status, body) = text(world.ask(pressed("cancel")).await).await;
     assert_eq!(status, StatusCode::CONFLICT);
     assert!(body.contains("The review has ended already."), "{body}");
+}
+
+#[actix_web::test]
+async fn an_alarm_is_acknowledged_once_and_by_whoever_may() {
+    let world = World::new();
+    let id = alarm(&world).await;
+    let address = format!("/api/alarms/{id}/acknowledge");
+    for forged in [posted(&address).peer_addr("10.0.0.7:40000".parse().unwrap()), posted(&address).set_payload("")] {
+        assert_eq!(world.ask(forged).await.status(), StatusCode::FORBIDDEN);
+    }
+    assert!(world.house.db.eval_alarms().await.unwrap()[0].acknowledged_at.is_none());
+    let answer = world.ask(posted(&address).insert_header((header::ACCEPT, "text/html"))).await;
+    assert_eq!(
+        (answer.status(), answer.headers().get(header::LOCATION).unwrap()),
+        (StatusCode::SEE_OTHER, &"/settings".parse().unwrap())
+    );
+    assert!(world.house.db.eval_alarms().await.unwrap()[0].acknowledged_at.is_some());
+    assert_eq!(world.ask(posted(&address)).await.status(), StatusCode::OK);
+    assert_eq!(world.ask(posted("/api/alarms/99/acknowledge")).await.status(), StatusCode::NOT_FOUND);
+    let (_, page) = world.get("/settings").await;
+    assert!(page.contains("1 acknowledged alarm") && !page.contains("role=\"alert\""), "{page}");
 }
 
 #[actix_web::test]

@@ -11,6 +11,7 @@ pub enum Place {
     Pulls,
     Queue,
     Builders,
+    Settings,
     Elsewhere,
 }
 
@@ -35,8 +36,12 @@ impl<'a> Frame<'a> {
 }
 
 pub fn page(frame: &Frame<'_>, content: &Markup) -> Markup {
-    let entries =
-        [(Place::Pulls, "/", "Pull requests"), (Place::Queue, "/queue", "Queue"), (Place::Builders, "/builders", "Builders")];
+    let entries = [
+        (Place::Pulls, "/", "Pull requests"),
+        (Place::Queue, "/queue", "Queue"),
+        (Place::Builders, "/builders", "Builders"),
+        (Place::Settings, "/settings", "Settings"),
+    ];
     html! {
         (DOCTYPE)
         html lang="en" {

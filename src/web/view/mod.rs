@@ -13,6 +13,7 @@ pub mod pulls;
 pub mod queue;
 pub mod repository;
 pub mod review;
+pub mod settings;
 
 #[cfg(test)]
 pub mod samples;

@@ -16,7 +16,7 @@ pub use query::{ReviewQuery, Sort};
 use super::icons::{Icon, icon};
 use super::layout::{Frame, Place, page};
 use super::parts::{ago, branch_href, drv_link, lines_delta, pull_href, pull_state_chip, repository_href, short_rev, state_chip};
-use crate::db::{PullRow, ReviewRow};
+use crate::db::{EvalAlarm, PullRow, ReviewRow};
 use crate::domain::AttrPath;
 use crate::review::report::{Report, State};
 
@@ -36,6 +36,8 @@ pub struct ReviewPage<'a> {
     /// All reviews of the pull request, newest first.
     pub reviews: &'a [ReviewRow],
     pub query: &'a ReviewQuery,
+    /// Of the self-check, about this review or the one whose place it took.
+    pub alarms: &'a [EvalAlarm],
     pub visitor: Visitor<'a>,
     pub now: Timestamp,
 }
@@ -80,6 +82,7 @@ pub fn content(view: &ReviewPage<'_>) -> Markup {
     let report = view.report;
     html! {
         (head(view))
+        (alarms(view))
         (verdict::progress(report))
         (verdict::verdict(view))
         div.stack #failures data-live { (failures::failures(report, view.query)) }
@@ -123,6 +126,28 @@ fn head(view: &ReviewPage<'_>) -> Markup {
                 }
                 @if let Ok(created) = report.created_at.parse::<Timestamp>() { span { "reviewed " (ago(created, view.now)) } }
                 span { a href={ "/api/reviews/" (report.id) } { "JSON" } }
+            }
+        }
+    }
+}
+
+/// What was wrong must be seen by whoever read it.
+fn alarms(view: &ReviewPage<'_>) -> Markup {
+    let relied = view.row.is_some_and(|row| row.superseded_by.is_some());
+    html! {
+        div.stack #alarms data-live {
+            @for alarm in view.alarms {
+                section.banner.warn role="alert" {
+                    (icon(Icon::Warning))
+                    div {
+                        p {
+                            b { "An evaluation of this change from recordings was wrong." } " "
+                            @if relied { "This review relied on it; the one that took its place evaluates in full." }
+                            @else { "This review takes the place of the one that relied on it: everything is evaluated again in full." }
+                        }
+                        p.small { (alarm.alarm.summary) ". " a href="/settings#alarms" { "More in the settings" } }
+                    }
+                }
             }
         }
     }

@@ -21,7 +21,16 @@ fn rendered_with(report: &Report, query: &ReviewQuery) -> String {
         review: Some(report.id.clone()),
     };
     let visitor = Visitor { csrf: "0123", may_not: None };
-    let view = ReviewPage { report, row: None, pull: Some(&pull), reviews: &[], query, visitor, now: Timestamp::UNIX_EPOCH };
+    let view = ReviewPage {
+        report,
+        row: None,
+        pull: Some(&pull),
+        reviews: &[],
+        query,
+        alarms: &[],
+        visitor,
+        now: Timestamp::UNIX_EPOCH,
+    };
     review_page(&view).into_string()
 }
 

@@ -1,0 +1,2 @@
+ALTER TABLE eval_alarms DROP COLUMN settled_at;
+DROP TABLE alarmed_reviews;
