@@ -34,6 +34,8 @@ pub struct Place {
     repositories: Mutex<BTreeMap<String, PathBuf>>,
     /// By default so long that only what is noticed is read.
     pub poll_seconds: u32,
+    /// Lines of `[eval]`.
+    pub eval: String,
 }
 
 impl Place {
@@ -41,7 +43,7 @@ impl Place {
         let dir = tempfile::Builder::new().prefix("snowgate-serve-").tempdir().unwrap();
         // builders and evaluators have users of their own
         std::fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
-        Self { dir, repositories: Mutex::default(), poll_seconds: 3600 }
+        Self { dir, repositories: Mutex::default(), poll_seconds: 3600, eval: String::new() }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -89,10 +91,11 @@ impl Place {
     /// The settings as a file.
     pub fn configuration(&self) -> PathBuf {
         let mut text = format!(
-            "listen = \"127.0.0.1:0\"\nstate_dir = \"{}\"\n\n[limits]\npoll_seconds = {}\n\n[eval]\naccept_unconfined = true\n\n[build]\njobs = 2\n\
+            "listen = \"127.0.0.1:0\"\nstate_dir = \"{}\"\n\n[limits]\npoll_seconds = {}\n\n[eval]\naccept_unconfined = true\n{}\n[build]\njobs = 2\n\
              options = {{ sandbox = \"false\", substituters = \"\" }}\n",
             self.path("state").display(),
-            self.poll_seconds
+            self.poll_seconds,
+            self.eval
         );
         for (name, path) in self.repositories.lock().unwrap().iter() {
             text += &format!("\n[[repository]]\nname = \"local/{name}\"\npath = \"{}\"\n", path.display());

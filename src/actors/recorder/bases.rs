@@ -8,10 +8,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::agenda::{Base, Doing, Target};
 use super::{Recorder, Step};
-use crate::eval::trace::Order;
 use crate::actors::evaluator::{EvaluateError, Hurry, Record, Recording, Reuse, What};
 use crate::actors::reviewer::{self, Selection};
 use crate::domain::{CommitId, RepositoryName};
+use crate::eval::trace::Order;
 
 /// So long a recording waits with all that it has in memory; then it ends, and begins again from what was stored.
 const WAITS: Duration = Duration::from_secs(120);

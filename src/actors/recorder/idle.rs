@@ -8,10 +8,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::eval::trace::Order;
 use crate::actors::evaluator::{Hurry, Record, Reuse, What};
 use crate::actors::events::Event;
 use crate::actors::reviewer::{self, Desk, Fault, Order as Review};
+use crate::eval::trace::Order;
 use crate::review::report::State;
 
 /// What is recorded is worth so much of somebody's time and no more.
