@@ -4,15 +4,8 @@
 #[path = "support/appliance.rs"]
 mod appliance;
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use appliance::{Appliance, Place, Repository};
 use serde_json::Value;
-use snowgate::config::StateDir;
-use snowgate::db::Db;
-use snowgate::domain::{Attr, AttrPath};
-use snowgate::eval::Found;
 
 /// One metric without labels.
 fn metric(snowgate: &Appliance<'_>, name: &str) -> f64 {

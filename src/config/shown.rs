@@ -9,7 +9,15 @@ use serde_json::Value;
 use super::Settings;
 
 /// Keys whose edits apply at once; all others apply at the next start.
-const AT_ONCE: [&str; 5] = ["repository", "eval.allowed_uris", "eval.record", "eval.self_check_one_in", "limits.poll_seconds"];
+const AT_ONCE: [&str; 7] = [
+    "repository",
+    "eval.allowed_uris",
+    "eval.record",
+    "eval.self_check_one_in",
+    "eval.traces_max_mb",
+    "eval.traces_max_days",
+    "limits.poll_seconds",
+];
 
 /// One key.
 #[derive(Debug, Clone, PartialEq, Eq)]
