@@ -277,6 +277,12 @@ mod hot_reload {
         assert_eq!((settings.build.jobs, restart_needed_for), (Some(2), vec!["listen".to_owned(), "build".to_owned()]));
         assert_eq!(live.current().build.jobs, Some(2));
 
+        // what is looked at each time needs no restart
+        std::fs::write(&file, "listen = \"[::1]:1\"\n[build]\njobs = 2\n[eval]\ntraces_max_mb = 64\ntraces_max_days = 3\n")
+            .unwrap();
+        let Edit::Applied { settings, restart_needed_for } = edit(&mut edits).await else { panic!() };
+        assert_eq!((settings.eval.traces_max_mb, restart_needed_for), (64, vec![]));
+
         std::fs::write(&file, "[build]\njobs = 3\nbogus = 1\n").unwrap();
         let Edit::Refused(error) = edit(&mut edits).await else { panic!() };
         assert!(error.to_string().ends_with("config.toml:3: unknown key `build.bogus`; the nearest known one is `jobs`, of jobs, timeout, max_silent, max_log_mb, remember_failures_days, options"), "{error}");

@@ -12,6 +12,7 @@ pub(super) mod results;
 #[cfg(test)]
 pub mod samples;
 pub(super) mod sealed;
+mod store_paths;
 
 pub(super) use bytes::{Reader, Writer};
 pub use sealed::{Unreadable, Unstorable};
