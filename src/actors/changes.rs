@@ -1,14 +1,20 @@
 //! What git knows for traces: how two trees differ as far as a trace set asks, and which files of a tree are tracked by binding.
 
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::{ObjectId, TreeId};
-use crate::eval::trace::bindings::{Split, Tracked, split};
+use crate::eval::trace::bindings::{Split, Tracked, TrackedFile, split};
+use crate::eval::trace::frames::MARKS;
 use crate::eval::trace::{Changes, Key, TraceSet, changed_keys};
 use crate::git::{Blob, EntryKind, GitError, RawChange, RawEntry, Repository};
 
 /// A recording process sees so many files through markers at most: each is mounted over the file itself.
 const TRACKED_FILES: usize = 500;
+
+/// Files that are held in memory at once to find those.
+const AT_ONCE: usize = 1000;
 
 /// From `a`, the tree of the set, to `b`: a few milliseconds of git, and of each changed file that the set tracks by binding, a parse
 /// of what it was and of what it is.
@@ -76,14 +82,45 @@ fn differs(key: &Key, old: Option<&Split>, new: Option<&Split>) -> bool {
     }
 }
 
-/// The files of a tree that a recording tracks by binding, those with the most bindings. `marks` is the directory of markers.
-pub async fn tracked_files(repository: &Repository, tree: &TreeId, marks: &'static str) -> Result<Tracked, GitError> {
-    let candidates: Vec<(String, ObjectId)> = repository.blobs(tree).await?.into_iter().filter_map(candidate).collect();
-    let ids: Vec<ObjectId> = candidates.iter().map(|(_, id)| id.clone()).collect();
-    let bytes = repository.read_blobs(&ids).await?;
-    let files = candidates.into_iter().zip(bytes).filter_map(|((path, _), bytes)| Some((path, bytes?)));
-    let files: Vec<(String, Vec<u8>)> = files.collect();
-    beside_the_arbiter(move || Tracked::most(files, TRACKED_FILES, marks)).await
+/// What was found of the Nix files of each repository's last tree, so that only what is new is read.
+#[derive(Default)]
+pub struct Tracking(Mutex<HashMap<PathBuf, Files>>);
+
+/// By path and blob; `None`: not to be tracked.
+type Files = HashMap<(String, ObjectId), Option<Arc<TrackedFile>>>;
+
+impl Tracking {
+    /// The files of a tree that a recording tracks by binding, those with the most bindings.
+    pub async fn files(&self, repository: &Repository, tree: &TreeId) -> Result<Tracked, GitError> {
+        let candidates: Vec<(String, ObjectId)> = repository.blobs(tree).await?.into_iter().filter_map(candidate).collect();
+        let mut before = self.of().remove(repository.common_dir()).unwrap_or_default();
+        let (mut files, mut unknown) = (Files::with_capacity(candidates.len()), Vec::new());
+        for candidate in candidates {
+            match before.remove(&candidate) {
+                Some(file) => drop(files.insert(candidate, file)),
+                None => unknown.push(candidate),
+            }
+        }
+        for some in unknown.chunks(AT_ONCE) {
+            let ids: Vec<ObjectId> = some.iter().map(|(_, id)| id.clone()).collect();
+            let bytes = repository.read_blobs(&ids).await?;
+            let read: Vec<((String, ObjectId), Option<Vec<u8>>)> = some.iter().cloned().zip(bytes).collect();
+            let of = |((path, id), bytes): ((String, ObjectId), Option<Vec<u8>>)| {
+                let file = bytes.and_then(|bytes| TrackedFile::new(path.clone(), &bytes, MARKS));
+                ((path, id), file.map(Arc::new))
+            };
+            files.extend(beside_the_arbiter(move || read.into_iter().map(of).collect::<Files>()).await?);
+        }
+        let mut tracked: Vec<Arc<TrackedFile>> = files.values().flatten().cloned().collect();
+        tracked.sort_by(|a, b| b.bindings.cmp(&a.bindings).then_with(|| a.path.cmp(&b.path)));
+        tracked.truncate(TRACKED_FILES);
+        self.of().insert(repository.common_dir().to_owned(), files);
+        Ok(Tracked { files: tracked })
+    }
+
+    fn of(&self) -> MutexGuard<'_, HashMap<PathBuf, Files>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// `flake.nix` is not: Nix reads some of it without evaluating it, and takes no `assert` there.
@@ -165,8 +202,15 @@ mod tests {
         ]);
         std::os::unix::fs::symlink("pkgs/all.nix", fixture.path().join("link.nix")).unwrap();
         fixture.commit("link", &[]);
-        let tracked = tracked_files(&fixture.open().await, &fixture.tree("HEAD"), "/marks").await.unwrap();
-        let paths: Vec<&str> = tracked.files.iter().map(|file| file.path.as_str()).collect();
-        assert_eq!(paths, ["pkgs/all.nix"]);
+        let (tracking, repository) = (Tracking::default(), fixture.open().await);
+        let tracked = async || {
+            let tracked = tracking.files(&repository, &fixture.tree("HEAD")).await.unwrap();
+            tracked.files.iter().map(|file| (file.path.clone(), file.bindings)).collect::<Vec<_>>()
+        };
+        assert_eq!(tracked().await, [("pkgs/all.nix".into(), 24)]);
+        // again, from what is known; and after a change
+        assert_eq!(tracked().await, [("pkgs/all.nix".into(), 24)]);
+        fixture.commit("more", &[("pkgs/all.nix", &file(&[("a", "1")])), ("same.nix", &many)]);
+        assert_eq!(tracked().await, [("pkgs/all.nix".into(), 25), ("same.nix".into(), 24)]);
     }
 }

@@ -13,6 +13,8 @@ use super::launch::StoreView;
 use super::plan::Plan;
 use super::start::Start;
 use super::terms::{EvalFailure, Evaluated, Limits, Progress, Request};
+use super::trace::bindings::Tracked;
+use super::trace::copies::Copies;
 use super::trace::{Known, Tracing, library};
 use super::worker::{Described, Guard, Shared, Spent, took_too_long, work};
 use super::{message, nix_text};
@@ -33,6 +35,8 @@ pub struct Evaluator {
     /// A place for each evaluating process of the house: evaluations that run at once share them.
     pub(super) places: Arc<Semaphore>,
     pub(super) tracing: Arc<OnceCell<Tracing>>,
+    /// What recordings see through markers.
+    pub(super) tracked: Arc<Tracked>,
 }
 
 impl Evaluator {
@@ -45,6 +49,7 @@ impl Evaluator {
         // read by a user id that owns nothing, whatever our umask
         std::fs::set_permissions(&driver, std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
         library::write(&directory)?;
+        Copies::clear(&directory)?;
         let mut evaluator = Self {
             snowgate,
             nix: nix.canonicalize()?,
@@ -55,6 +60,7 @@ impl Evaluator {
             urgency: Urgency::Usual,
             places: Arc::new(Semaphore::new(places.max(1))),
             tracing: Arc::default(),
+            tracked: Arc::default(),
         };
         let mut spec = evaluator.spec(&StoreView::Memory, false, Vec::new());
         spec.arguments = vec!["--version".into()];
@@ -71,6 +77,11 @@ impl Evaluator {
     /// The same one, whose processes take only what others leave of the processors.
     pub fn when_idle(&self) -> Self {
         Self { urgency: Urgency::WhenIdle, ..self.clone() }
+    }
+
+    /// The same one, whose recordings know what is read of these files, which must be those of their tree.
+    pub fn tracking(&self, tracked: Tracked) -> Self {
+        Self { tracked: Arc::new(tracked), ..self.clone() }
     }
 
     pub fn confinement(&self) -> &Confinement {

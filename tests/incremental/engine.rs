@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use snowgate::actors::changes::Tracking;
 use snowgate::config::repository::{Jobset, JobsetSource};
 use snowgate::domain::{AttrPath, System, TreeId};
 use snowgate::eval::trace::{Always, Changes, Fragment, FragmentNode, Known, Node, Recorded, TraceSet};
@@ -21,6 +22,7 @@ pub struct House {
     pub repository: Repository,
     pub worktrees: Worktrees,
     pub evaluator: Evaluator,
+    tracking: Tracking,
 }
 
 impl House {
@@ -34,7 +36,7 @@ impl House {
         let repository = Repository::open(&repo.path, &directory.path().join("scratch")).await.unwrap();
         let worktrees = Worktrees::open(&directory.path().join("worktrees"), 3).unwrap();
         let evaluator = Evaluator::open(snowgate(), &nix(), directory.path().join("evaluator"), limits, 4).unwrap();
-        Self { _directory: directory, repo, repository, worktrees, evaluator }
+        Self { _directory: directory, repo, repository, worktrees, evaluator, tracking: Tracking::default() }
     }
 
     pub fn write(&self, tree: &Tree) -> TreeId {
@@ -128,7 +130,9 @@ impl House {
         let checkout = self.worktrees.checkout(&self.repository, tree).await.unwrap();
         let request = self.request(tree, &checkout, root);
         let (sender, mut fragments) = tokio::sync::mpsc::unbounded_channel::<Fragment>();
-        let recorded = self.evaluator.record(&request, &set, &Always, sender).await.map_err(|error| error.to_string())?;
+        let tracked = self.tracking.files(&self.repository, tree).await.unwrap();
+        let evaluator = self.evaluator.tracking(tracked);
+        let recorded = evaluator.record(&request, &set, &Always, sender).await.map_err(|error| error.to_string())?;
         let mut otherwise = Vec::new();
         while let Some(fragment) = fragments.recv().await {
             otherwise.extend(set.graft(fragment));

@@ -3,6 +3,7 @@
 //! `SNOWGATE_CASES` says how many random stories each property tells (few by default, for a build server), `SNOWGATE_SEED` where
 //! they begin.
 
+mod bindings;
 mod dice;
 mod edits;
 mod engine;
@@ -118,6 +119,20 @@ async fn what_is_recorded_at_one_tree_is_true_at_another() {
     }
     println!("{tally:#?}");
     assert!(tally.reused * 3 > tally.results, "most results are reused: {tally:?}");
+}
+
+#[actix::test]
+async fn a_file_of_many_bindings_is_read_binding_by_binding() {
+    let house = House::open().await;
+    let mut tally = stories::Tally::default();
+    let first = number("SNOWGATE_SEED", 1);
+    for seed in first..first + number("SNOWGATE_CASES", 4) {
+        bindings::tell(&house, seed, &mut tally).await;
+    }
+    println!("{tally:#?}");
+    assert!(tally.reused * 10 > tally.results, "some is reused though all of it comes from one file: {tally:?}");
+    let (dirty, of) = bindings::one_value_alone(&house, first).await;
+    println!("{dirty} of {of}"); assert!(dirty * 4 < of * 3, "{dirty} of {of}");
 }
 
 #[actix::test]

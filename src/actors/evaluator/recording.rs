@@ -16,6 +16,7 @@ use super::{EvaluateError, Reuse, Tools, What, house};
 use crate::actors::events::Event;
 use crate::domain::{AttrPath, ReviewId};
 use crate::eval::Request;
+use crate::eval::trace::bindings::Tracked;
 use crate::eval::trace::{Control, Fragment, TraceSet, Tracing};
 
 /// How often what was recorded is stored.
@@ -79,7 +80,11 @@ impl Tools {
         if set.untraced() > 0 {
             let checkout = self.worktrees.checkout(&record.what.repository, &request.tree).await.map_err(house)?;
             request.checkout = checkout.to_path_buf();
-            self.fill(&mut recording, &record, &request, set).await?;
+            let tracked = traces.tracking().files(&record.what.repository, &request.tree).await.unwrap_or_else(|error| {
+                tracing::warn!("no file is tracked by binding: {error}");
+                Tracked::default()
+            });
+            self.fill(&mut recording, &record, &request, set, tracked).await?;
         } else if plain == New::Yes {
             self.store(&request, &set).await;
         }
@@ -152,10 +157,12 @@ impl Tools {
         record: &Record,
         request: &Request,
         mut set: Arc<TraceSet>,
+        tracked: Tracked,
     ) -> Result<(), EvaluateError> {
+        let evaluator = self.evaluator.tracking(tracked);
         let evaluator = match record.hurry {
-            Hurry::Somebody => self.evaluator.clone(),
-            Hurry::Nobody => self.evaluator.when_idle(),
+            Hurry::Somebody => evaluator,
+            Hurry::Nobody => evaluator.when_idle(),
         };
         let missing = set.untraced() as u64;
         let begun = set.clone();

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
 
 use super::Tools;
-use crate::actors::changes::changes_between;
+use crate::actors::changes::{Tracking, changes_between};
 use crate::domain::{AttrPath, TreeId};
 use crate::eval::trace::{Changes, Known, TraceSet};
 use crate::eval::{Confinement, Found, Request};
@@ -36,6 +36,7 @@ struct Inner {
     limits_told: AtomicBool,
     /// Grows whenever what is known proves wrong.
     generation: AtomicU64,
+    tracking: Tracking,
 }
 
 /// The stored set's row, which never comes to mean another set.
@@ -65,6 +66,7 @@ impl Default for Traces {
             recording: Arc::new(Semaphore::new(1)),
             limits_told: AtomicBool::new(false),
             generation: AtomicU64::new(0),
+            tracking: Tracking::default(),
         }))
     }
 }
@@ -72,6 +74,10 @@ impl Default for Traces {
 impl Traces {
     pub(super) fn recording(&self) -> Arc<Semaphore> {
         self.0.recording.clone()
+    }
+
+    pub(super) fn tracking(&self) -> &Tracking {
+        &self.0.tracking
     }
 
     /// True the first time.

@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
+use super::bindings::Tracked;
 use super::control::{Control, Order};
 use super::fragments::Ledger;
 use super::frames::{Frames, MARKS};
@@ -49,6 +50,7 @@ pub struct Common<'a> {
     pub launch: &'a Launch,
     pub checkout: PathBuf,
     pub surroundings: Surroundings,
+    pub tracked: &'a Tracked,
     pub limits: Limits,
     pub places: &'a Arc<Semaphore>,
     pub control: &'a dyn Control,
@@ -379,6 +381,7 @@ impl<'a> Chain<'a> {
         if matches!(self.states[item], State::Wanted | State::Suspect)
             && let Some(process) = &self.process
         {
+            let found = self.common.tracked.restore_found(found);
             lock(&process.stream).ledger.found(item, self.common.items[item].path.clone(), found, millis);
             self.done.finished += 1;
             self.settle(item, State::Finished);
@@ -534,7 +537,7 @@ fn kinds(checkout: PathBuf) -> super::reads::KindOf {
 }
 
 /// What never changes for the evaluating processes of `launch` while their key is the same.
-pub fn surroundings(launch: &Launch) -> Surroundings {
+pub fn surroundings(launch: &Launch, tracked: &Tracked) -> Surroundings {
     let views = launch.spec.views.iter().map(|view| &view.target).filter(|target| **target != launch.tree);
     // the program's own: its memory, its devices, what it writes itself
     let own = ["/proc", "/dev", "/tmp"].map(PathBuf::from);
@@ -544,7 +547,7 @@ pub fn surroundings(launch: &Launch) -> Surroundings {
         nonce: String::new(),
         driver: launch.driver.to_string_lossy().into_owned(),
         constant: views.cloned().chain(own).map(|path| path.to_string_lossy().into_owned()).collect(),
-        instrumented: std::collections::HashMap::new(),
+        instrumented: tracked.names(),
     }
 }
 

@@ -9,6 +9,8 @@
 //! Whatever is not known for certain is dirty: an attribute without a node, a read of an unknown path, a process that died.
 //! Results are those of plain evaluations; a recording evaluation only adds reads to them, and only where it came to the same result.
 //!
+//! Of files of many bindings an evaluation is told to have read only those that it evaluated: [`bindings`].
+//!
 //! What an evaluation reads is heard of by its supervisor ([`notify`], behind the [`filter`]) and told in [`frames`]; the [`library`]
 //! forks it.
 
@@ -17,6 +19,7 @@ mod calls;
 mod chain;
 mod changes;
 mod control;
+pub(super) mod copies;
 mod filter;
 mod fragments;
 pub mod frames;
@@ -43,5 +46,5 @@ const RECORDING: u32 = 1;
 
 /// What a trace set depends on besides what an evaluation does; a part of its key.
 pub(super) fn versions() -> serde_json::Value {
-    serde_json::json!([stored::FORMAT, RECORDING, library::fingerprint()])
+    serde_json::json!([stored::FORMAT, RECORDING, bindings::FORMAT, library::fingerprint()])
 }

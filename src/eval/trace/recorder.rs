@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::chain::{Chain, Common, Done, Item, State, Work, names, surroundings};
 use super::control::Control;
+use super::copies::Copies;
 use super::probe::Tracing;
 use super::set::{Fragment, TraceSet};
 use super::shape::{self, Plan};
@@ -53,14 +54,17 @@ impl Evaluator {
             Tracing::Off(reason) => return Ok(Recorded { off: Some(reason.clone()), ..Recorded::default() }),
             Tracing::Forks | Tracing::Chains(_) => {}
         }
-        let launch = self.traced(self.launch(request, &StoreView::Memory).await?, []);
+        let copies = Copies::write(&self.tracked, &request.checkout, &self.directory)
+            .map_err(|error| EvalFailure::Start(format!("no copies of tracked files: {error}")))?;
+        let launch = self.traced(self.launch(request, &StoreView::Memory).await?, copies.files());
         let plan = shape::by_sets(set);
         let start = Start::of(&request.jobset, &request.system);
         let (items, index) = items(&plan, &start);
         let common = Common {
             launch: &launch,
             checkout: request.checkout.clone(),
-            surroundings: surroundings(&launch),
+            surroundings: surroundings(&launch, &self.tracked),
+            tracked: &self.tracked,
             limits: self.limits,
             places: &self.places,
             control,

@@ -20,6 +20,11 @@ use rowan::ast::AstNode;
 /// evaluates most of them.
 const MANY: usize = 24;
 
+/// Cheaply, before anything is parsed: whether there can be as many bindings.
+pub fn may_be_many(bytes: &[u8]) -> bool {
+    bytes.iter().filter(|byte| **byte == b';').count() >= MANY
+}
+
 /// The ranges of the tracked values, in the order of the file; one may lie inside another. `None`: none are.
 pub fn find(root: &Root) -> Option<Vec<TextRange>> {
     if root.syntax().descendants_with_tokens().any(|element| speaks_of_itself(&element)) {

@@ -54,9 +54,9 @@ pub fn split(bytes: &[u8]) -> Option<Split> {
     text::with_parsed(bytes, |_, root| Some(hash(root, &bodies::find(root)?)))
 }
 
-/// `marks`: the directory of markers, absolute; `file`: the number of this file among those of a recording process. The markers are
-/// `i.FILE` and `b.FILE.BINDING`. `None`: not to be tracked by binding.
-pub fn instrument(bytes: &[u8], file: usize, marks: &str) -> Option<Instrumented> {
+/// `marks`: the directory of markers, absolute; `file`: what this file is called in them, without a dot. They are `i.FILE` and
+/// `b.FILE.BINDING`. `None`: not to be tracked by binding.
+pub fn instrument(bytes: &[u8], file: &str, marks: &str) -> Option<Instrumented> {
     text::with_parsed(bytes, |text, root| {
         let bodies = bodies::find(root)?;
         let mark = |name: String| format!(" assert __pathExists \"{marks}/{name}\" || true; ");

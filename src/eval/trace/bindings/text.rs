@@ -8,6 +8,8 @@ use rnix::SyntaxKind::{
 };
 use rnix::ast::Root;
 
+use super::bodies;
+
 /// In bytes.
 const LONGEST: usize = 4 << 20;
 
@@ -22,6 +24,9 @@ const STACK_BYTES: usize = 128 << 20;
 
 /// What `read` makes of the file, if it is one that we and Nix read alike.
 pub fn with_parsed<T: Send>(bytes: &[u8], read: impl FnOnce(&str, &Root) -> Option<T> + Send) -> Option<T> {
+    if !bodies::may_be_many(bytes) {
+        return None;
+    }
     let text = std::str::from_utf8(bytes).ok()?;
     // Nix ends a comment at a carriage return, rnix does not
     if text.len() > LONGEST || text.contains(['\r', '\0']) || longest_run(text) > LONGEST_RUN || depth(text)? > DEEPEST {

@@ -1,56 +1,53 @@
 //! The files of a tree that are tracked by binding.
 
-use super::{Instrumented, Shifts, instrument, split};
-use crate::domain::{EvalError, Position};
-use crate::eval::trace::Key;
+use std::collections::HashMap;
+use std::sync::Arc;
 
-/// Those of one recording process. A file's index is its number in markers.
+use sha2::{Digest, Sha256};
+
+use super::{Instrumented, Shifts, instrument};
+use crate::domain::{Attr, EvalError, Position};
+use crate::eval::Found;
+
+/// Those that recording processes see with markers.
 #[derive(Debug, Clone, Default)]
 pub struct Tracked {
-    pub files: Vec<TrackedFile>,
+    pub files: Vec<Arc<TrackedFile>>,
 }
 
 #[derive(Debug, Clone)]
 pub struct TrackedFile {
     /// Relative to the root of the tree.
     pub path: String,
-    /// What the recording process sees in its place.
+    /// What it is called in markers.
+    pub name: String,
+    /// What recording processes see in its place.
     pub text: String,
     pub shifts: Shifts,
     pub bindings: usize,
 }
 
+impl TrackedFile {
+    /// `marks`: the directory of markers. `None`: it is not to be tracked.
+    pub fn new(path: String, bytes: &[u8], marks: &str) -> Option<TrackedFile> {
+        // one of the path alone: the same file may stand in several places
+        let name = data_encoding::HEXLOWER.encode(&Sha256::digest(&path)[..8]);
+        let Instrumented { text, shifts, bindings } = instrument(bytes, &name, marks)?;
+        Some(TrackedFile { path, name, text, shifts, bindings })
+    }
+}
+
 impl Tracked {
-    /// Of these files the `most` with the most bindings. `marks` as for [`instrument`].
-    pub fn most(files: Vec<(String, Vec<u8>)>, most: usize, marks: &str) -> Tracked {
-        let mut candidates: Vec<(usize, String, Vec<u8>)> =
-            files.into_iter().filter_map(|(path, bytes)| Some((split(&bytes)?.bodies.len(), path, bytes))).collect();
-        candidates.sort_by(|(a, path_a, _), (b, path_b, _)| b.cmp(a).then_with(|| path_a.cmp(path_b)));
-        let files = candidates.into_iter().take(most).map(|(_, path, bytes)| (path, bytes));
-        Tracked::of(files, marks)
+    /// The names in markers, by path.
+    pub fn names(&self) -> HashMap<String, String> {
+        self.files.iter().map(|file| (file.path.clone(), file.name.clone())).collect()
     }
 
-    fn of(files: impl IntoIterator<Item = (String, Vec<u8>)>, marks: &str) -> Tracked {
-        let mut tracked = Tracked::default();
-        for (path, bytes) in files {
-            if let Some(Instrumented { text, shifts, bindings }) = instrument(&bytes, tracked.files.len(), marks) {
-                tracked.files.push(TrackedFile { path, text, shifts, bindings });
-            }
-        }
-        tracked
-    }
-
-    /// What a marker's name, the last part of its path, says was read. `None`: it is none of ours.
-    pub fn read(&self, mark: &str) -> Option<Key> {
-        let (kind, rest) = mark.split_once('.')?;
-        let (file, binding) = rest.split_once('.').map_or((rest, None), |(file, binding)| (file, Some(binding)));
-        let file = self.files.get(file.parse::<usize>().ok()?)?;
-        match (kind, binding) {
-            ("i", None) => Some(Key::Skeleton(file.path.clone())),
-            ("b", Some(binding)) if binding.parse::<usize>().ok()? < file.bindings => {
-                Some(Key::Binding(file.path.clone(), binding.to_owned()))
-            }
-            _ => None,
+    /// What a recording process found, as it would have with the plain files.
+    pub fn restore_found(&self, found: Found) -> Found {
+        match found {
+            Found::Value(Attr::Failed(error)) => Found::Value(Attr::Failed(self.restore(error))),
+            Found::Value(Attr::Derivation(_)) | Found::Set(_) | Found::Nothing => found,
         }
     }
 
@@ -108,21 +105,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn marks_name_what_was_read_and_errors_name_the_original() {
+    fn errors_name_the_original() {
         let bindings: String = (0..30).map(|n| format!("a{n} = throw \"{n}\"; ")).collect();
-        let file = format!("{{ lib }}:\n{{ {bindings} }}\n");
-        let files = [("few.nix".to_owned(), b"{ a = 1; }".to_vec()), ("pkgs/all.nix".to_owned(), file.clone().into_bytes())];
-        let tracked = Tracked::of(files, "/snowgate/marks");
-        assert_eq!(tracked.files.len(), 1);
+        let text = format!("{{ lib }}:\n{{ {bindings} }}\n");
+        assert!(TrackedFile::new("few.nix".into(), b"{ a = 1; }", "/snowgate/marks").is_none());
         let path = || "pkgs/all.nix".to_owned();
-        assert_eq!(tracked.read("i.0"), Some(Key::Skeleton(path())));
-        assert_eq!(tracked.read("b.0.29"), Some(Key::Binding(path(), "29".into())));
-        for odd in ["i.1", "b.0.30", "b.0", "i.0.0", "b.0.-1", "x.0", "0", "b.0.1.2"] {
-            assert_eq!(tracked.read(odd), None, "{odd}");
-        }
+        let file = TrackedFile::new(path(), text.as_bytes(), "/snowgate/marks").unwrap();
+        assert_eq!(file.bindings, 30);
         let column = |text: &str| text.lines().nth(1).unwrap().find("throw \"7\"").unwrap() as u32 + 1;
-        let (is, was) = (column(&tracked.files[0].text), column(&file));
+        let (is, was) = (column(&file.text), column(&text));
         assert_ne!(is, was);
+        let tracked = Tracked { files: vec![Arc::new(file)] };
         let position = |column| Some(Position { file: path(), line: 2, column });
         let message =
             |column| format!("«lambda @ pkgs/all.nix:2:{column}» other/pkgs/all.nix:2:{is} pkgs/all.nix:2 pkgs/all.nix:3:2");
