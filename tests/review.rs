@@ -2,7 +2,7 @@
 
 mod support;
 
-use snowgate::domain::Outcome;
+use snowgate::domain::{Outcome, Side};
 use snowgate::review::report::{Category, ChangeKind, Decision, EvalErrorStatus, Level, ReasonCode, State};
 use support::Story;
 
@@ -302,6 +302,58 @@ fn the_second_time_the_base_is_known() {
     assert_eq!(evaluated(&story.review(&["--no-build"])), [(true, false), (true, false)]);
     assert_eq!(evaluated(&story.review(&["--no-build"])), [(false, true), (false, true)]);
     assert_eq!(evaluated(&story.review(&["--no-build", "--full-eval"])), [(true, false), (true, false)]);
+}
+
+#[test]
+fn a_recorded_base_leaves_of_head_only_what_it_changes() {
+    let story = Story::begin("");
+    let packages = ["one", "two", "three", "four"];
+    let imports = packages.map(|name| format!("{name} = import ./{name}.nix pkg;"));
+    story.packages(&format!("{} broken = import ./broken.nix;", imports.join(" ")));
+    let package = |name: &str, version: u32| format!("pkg: pkg \"{name}-{version}\" \"echo > $out\"");
+    packages.iter().for_each(|name| story.write(&format!("{name}.nix"), &package(name, 1)));
+    story.write("broken.nix", "throw \"as ever\"");
+    story.commit("packages");
+    story.branch("change", "main");
+    story.write("two.nix", &package("two", 2));
+    story.commit("two");
+
+    let first = story.review(&["--no-build", "--trace"]);
+    assert_eq!(first.status, 0, "{}", first.stderr);
+    let row = |reviewed: &support::Reviewed, side| {
+        reviewed.report().evaluations.iter().find(|row| row.side == side).expect("a row of each side").clone()
+    };
+    let (base, head) = (row(&first, Side::Base), row(&first, Side::Head));
+    assert!(first.stderr.contains("recording what 6 attributes of the base read: 6 done"), "{}", first.stderr);
+    assert_eq!((base.attrs_evaluated, base.attrs_reused), (5, 0));
+    assert!(base.trace_cpu_seconds > 0.0 && head.trace_cpu_seconds == 0.0);
+    assert_eq!((head.attrs_evaluated, head.attrs_reused, head.attrs, head.errors), (1, 4, 5, 1));
+    assert!(head.cpu_seconds > 0.0 && head.peak_memory_bytes > 0);
+    assert!(first.stdout.contains("Head: evaluated 1 of 5 attributes, 4 reused: "), "{}", first.stdout);
+    let two = first.change("two");
+    assert_eq!(two.head.as_ref().and_then(|head| head.version.as_deref()), Some("2"));
+    assert_eq!(first.report().changes.len(), 1);
+
+    // what is not in the tree that was recorded: a new package, another one gone, an error that moved
+    story.write("five.nix", &package("five", 1));
+    story.packages(&imports.join(" ").replace("four", "five"));
+    story.commit("five");
+    let second = story.review(&["--no-build"]);
+    let full = story.review(&["--no-build", "--full-eval"]);
+    assert_eq!(second.report().changes, full.report().changes);
+    assert_eq!(second.report().eval_errors, full.report().eval_errors);
+    let (base, full) = (row(&second, Side::Base), row(&full, Side::Base));
+    assert_eq!((base.attrs_evaluated, base.attrs_reused), (0, 5), "the base is known");
+    assert_eq!((full.attrs_evaluated, full.attrs_reused), (5, 0), "nothing counts");
+
+    // words alone: nothing is evaluated at all
+    story.git(&["checkout", "-q", "-B", "change", "main"]);
+    story.write("README.md", "# Read me\n");
+    story.commit("words");
+    let words = story.review(&["--no-build"]);
+    let head = row(&words, Side::Head);
+    assert_eq!((head.attrs_evaluated, head.attrs_reused, head.cpu_seconds), (0, 5, 0.0));
+    assert!(words.stdout.contains("Head: all 5 attributes reused: "), "{}", words.stdout);
 }
 
 #[test]

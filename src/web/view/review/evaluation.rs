@@ -106,11 +106,12 @@ pub fn costs(report: &Report) -> Markup {
                         tbody {
                             @for row in &report.evaluations {
                                 tr {
-                                    td { @match row.side { Side::Base => "base", Side::Head => "head" } }
-                                    td { (row.jobset) } td.nowrap { (row.system) }
+                                    td.nowrap { @match row.side { Side::Base => "base", Side::Head => "head" } }
+                                    td.nowrap { (row.jobset) } td.nowrap { (row.system) }
                                     td.num { (thousands(row.attrs)) } td.num { (thousands(row.errors)) }
                                     td.num { (thousands(row.attrs_evaluated)) } td.num { (thousands(row.attrs_reused)) }
-                                    td.num { (seconds(row.wall_seconds)) } td.num { (seconds(row.cpu_seconds)) } td.num { (seconds(row.trace_cpu_seconds)) }
+                                    td.num { (seconds(row.wall_seconds)) } td.num { (seconds(row.cpu_seconds)) }
+                                    td.num { @if row.trace_cpu_seconds > 0.0 { (seconds(row.trace_cpu_seconds)) } @else { "–" } }
                                     td.num { (bytes(row.peak_memory_bytes)) }
                                 }
                             }
