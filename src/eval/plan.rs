@@ -18,6 +18,9 @@ const WORTH_A_PROCESS: u64 = 3000;
 /// is wrong by, and a full evaluation relies on nothing.
 const NEARLY_ALL: f64 = 0.9;
 
+/// Costs are known in milliseconds of each group of attributes: of what is cheaper than this together, they say nothing.
+const TELLING: u64 = 1000;
+
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// `None`: everything is evaluated.
@@ -47,7 +50,7 @@ impl Plan {
 fn is_worth_it(known: &Known) -> bool {
     let all = known.dirty + known.found.len();
     let share = match cost(known) {
-        Some(millis) if known.full_millis > 0 => millis as f64 / known.full_millis as f64,
+        Some(millis) if known.full_millis >= TELLING => millis as f64 / known.full_millis as f64,
         Some(_) | None => known.dirty as f64 / all.max(1) as f64,
     };
     !known.found.is_empty() && share < NEARLY_ALL
@@ -82,6 +85,13 @@ mod tests {
         let known = known(1000, 160, Some(7000));
         let plan = Plan::new(Some(known), 2);
         assert_eq!((plan.processes, plan.batch_names), (2, 10));
+    }
+
+    #[test]
+    fn of_what_is_cheap_the_number_counts() {
+        let mut known = Known::clone(&known(10, 2, Some(26)));
+        known.full_millis = 26;
+        assert!(Plan::new(Some(Arc::new(known)), 1).known.is_some());
     }
 
     #[test]

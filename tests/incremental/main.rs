@@ -132,7 +132,8 @@ async fn a_file_of_many_bindings_is_read_binding_by_binding() {
     println!("{tally:#?}");
     assert!(tally.reused * 10 > tally.results, "some is reused though all of it comes from one file: {tally:?}");
     let (dirty, of) = bindings::one_value_alone(&house, first).await;
-    println!("{dirty} of {of}"); assert!(dirty * 4 < of * 3, "{dirty} of {of}");
+    println!("{dirty} of {of}");
+    assert!(dirty * 4 < of * 3, "{dirty} of {of}");
 }
 
 #[actix::test]
