@@ -165,7 +165,7 @@ impl<'a> Chain<'a> {
                 Err(stop) => Err(stop),
             };
             let printed = self.process.as_mut().map(|process| process.driver.printed()).unwrap_or_default();
-            let usage = self.end(ended.is_err()).await;
+            let usage = self.end().await;
             match ended {
                 Ok(()) => {}
                 Err(Stop::Ordered) => {
@@ -204,9 +204,9 @@ impl<'a> Chain<'a> {
     }
 
     /// Ends the process and hands out what is whole.
-    async fn end(&mut self, kill: bool) -> Usage {
+    async fn end(&mut self) -> Usage {
         let Some(process) = self.process.take() else { return Usage::default() };
-        let usage = process.driver.stop(kill).await;
+        let usage = process.driver.stop().await;
         if let Err(error) = process.reader.await {
             tracing::warn!("the stream of a recording was not read to its end: {error}");
         }

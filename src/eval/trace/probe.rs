@@ -65,7 +65,7 @@ impl Evaluator {
         let told = async { tokio::join!(trace.read_to_end(&mut bytes), until_its_end(&mut driver)).0 };
         let read = tokio::time::timeout(PATIENCE, told).await;
         let printed = driver.printed();
-        let usage = driver.stop(true).await;
+        let usage = driver.stop().await;
         read.map_err(|_| anyhow::anyhow!("Nix does not answer"))??;
         if !usage.status.success() {
             let reason = printed.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
