@@ -44,6 +44,11 @@ impl Evaluator {
             .await
     }
 
+    /// As if this machine could record so and not otherwise.
+    pub fn recording_by(&self, tracing: Tracing) -> Self {
+        Self { tracing: std::sync::Arc::new(tokio::sync::OnceCell::new_with(Some(tracing))), ..self.clone() }
+    }
+
     async fn try_tracing(&self) -> anyhow::Result<Tracing> {
         let tree = tempfile::tempdir_in(&self.directory)?;
         std::fs::set_permissions(tree.path(), PermissionsExt::from_mode(0o755))?;
