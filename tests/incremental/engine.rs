@@ -122,7 +122,16 @@ impl House {
         let recorded = evaluator.record(&request, set, &Always, sender).await.map_err(|error| error.to_string());
         let mut otherwise = Vec::new();
         while let Some(fragment) = fragments.recv().await {
-            otherwise.extend(set.graft(fragment));
+            let told = fragment.items.clone();
+            let paths = set.graft(fragment);
+            if let Some((path, found, _)) = told.iter().find(|(path, ..)| paths.contains(path)) {
+                println!(
+                    "recorded otherwise, {} of them: {path} as {found:?}, evaluated as {:?}",
+                    paths.len(),
+                    set.results[path].found
+                );
+            }
+            otherwise.extend(paths);
         }
         (recorded, otherwise)
     }
