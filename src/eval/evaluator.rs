@@ -34,8 +34,6 @@ pub struct Evaluator {
     pub(super) urgency: Urgency,
     /// A place for each evaluating process of the house: evaluations that run at once share them.
     pub(super) places: Arc<Semaphore>,
-    /// How many there are in all.
-    pub(super) house: usize,
     pub(super) tracing: Arc<OnceCell<Tracing>>,
     /// What recordings see through markers.
     pub(super) tracked: Arc<Tracked>,
@@ -61,7 +59,6 @@ impl Evaluator {
             limits,
             urgency: Urgency::Usual,
             places: Arc::new(Semaphore::new(places.max(1))),
-            house: places,
             tracing: Arc::default(),
             tracked: Arc::default(),
         };
@@ -139,7 +136,7 @@ impl Evaluator {
             let (guard, mut driver) = Guard::around(driver);
             match self.root(&mut driver, &launch, &start, &mut frontier).await? {
                 Alive::Yes => first = Some((guard, driver)),
-                Alive::No => spent = Spent::of(&driver.stop().await),
+                Alive::No => spent = Spent::of(&driver.stop(true).await),
             }
         }
         progress(frontier.asked() + frontier.reused(), frontier.total(), frontier.errors());

@@ -35,7 +35,7 @@ pub struct Place {
     /// By default so long that only what is noticed is read.
     pub poll_seconds: u32,
     /// Lines of `[eval]`.
-    pub eval: String,
+    eval: Mutex<String>,
 }
 
 impl Place {
@@ -43,7 +43,7 @@ impl Place {
         let dir = tempfile::Builder::new().prefix("snowgate-serve-").tempdir().unwrap();
         // builders and evaluators have users of their own
         std::fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
-        Self { dir, repositories: Mutex::default(), poll_seconds: 3600, eval: String::new() }
+        Self { dir, repositories: Mutex::default(), poll_seconds: 3600, eval: Mutex::default() }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -79,6 +79,11 @@ impl Place {
         self.repositories.lock().unwrap().remove(name);
     }
 
+    /// More lines of `[eval]` in the configuration.
+    pub fn eval(&self, lines: &str) {
+        lines.clone_into(&mut self.eval.lock().unwrap());
+    }
+
     pub fn gate(&self, name: &str) -> Gate {
         let path = self.path(name);
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
@@ -95,7 +100,7 @@ impl Place {
              options = {{ sandbox = \"false\", substituters = \"\" }}\n",
             self.path("state").display(),
             self.poll_seconds,
-            self.eval
+            self.eval.lock().unwrap()
         );
         for (name, path) in self.repositories.lock().unwrap().iter() {
             text += &format!("\n[[repository]]\nname = \"local/{name}\"\npath = \"{}\"\n", path.display());

@@ -17,9 +17,10 @@ use crate::actors::events::Event;
 use crate::domain::{AttrPath, ReviewId};
 use crate::eval::Request;
 use crate::eval::trace::bindings::Tracked;
-use crate::eval::trace::{Control, Fragment, TraceSet, Tracing};
+use crate::eval::trace::{Control, Fragment, Order, TraceSet, Tracing};
 
-/// How often what was recorded is stored.
+/// How often what was recorded is stored: soon at first, since a review may come at any time.
+const FIRST_SLICE: Duration = Duration::from_secs(1);
 const SLICE: Duration = Duration::from_secs(10);
 
 /// Records what a tree's attributes read. One at a time.
@@ -73,20 +74,31 @@ impl Tools {
         if let Some(why) = self.cannot_trace(&traces).await {
             return Ok(Recording { impossible: Some(why), ..Recording::default() });
         }
-        let mut request = self.request(&record.what);
-        let (set, plain) = self.begin(&traces, &record, &request).await?;
+        let tools = match record.hurry {
+            Hurry::Somebody => self,
+            // one process at a time, which takes no processor from anybody
+            Hurry::Nobody => Tools { evaluator: self.evaluator.when_idle(), workers: 1, ..self },
+        };
+        let mut request = tools.request(&record.what);
+        let (set, plain) = tokio::select! {
+            begun = tools.begin(&traces, &record, &request) => begun?,
+            // a plain evaluation can't wait in the middle
+            () = held_back(&*record.control) => return Err(EvaluateError::Cancelled),
+        };
         let mut recording =
-            Recording { trace_key: self.trace_key(&request), paths: set.results.len() as u64, ..Recording::default() };
+            Recording { trace_key: tools.trace_key(&request), paths: set.results.len() as u64, ..Recording::default() };
+        if plain == New::Yes && (set.untraced() == 0 || record.hurry == Hurry::Nobody) {
+            // whoever goes on from here need not evaluate it again
+            tools.store(&request, &set).await;
+        }
         if set.untraced() > 0 {
-            let checkout = self.worktrees.checkout(&record.what.repository, &request.tree).await.map_err(house)?;
+            let checkout = tools.worktrees.checkout(&record.what.repository, &request.tree).await.map_err(house)?;
             request.checkout = checkout.to_path_buf();
             let tracked = traces.tracking().files(&record.what.repository, &request.tree).await.unwrap_or_else(|error| {
                 tracing::warn!("no file is tracked by binding: {error}");
                 Tracked::default()
             });
-            self.fill(&mut recording, &record, &request, set, tracked).await?;
-        } else if plain == New::Yes {
-            self.store(&request, &set).await;
+            tools.fill(&mut recording, &record, &request, set, tracked).await?;
         }
         drop(turn);
         recording.wall_seconds = started.elapsed().as_secs_f64();
@@ -160,17 +172,14 @@ impl Tools {
         tracked: Tracked,
     ) -> Result<(), EvaluateError> {
         let evaluator = self.evaluator.tracking(tracked);
-        let evaluator = match record.hurry {
-            Hurry::Somebody => evaluator,
-            Hurry::Nobody => evaluator.when_idle(),
-        };
         let missing = set.untraced() as u64;
         let begun = set.clone();
         let (tell, mut told) = mpsc::unbounded_channel();
         let recorded = evaluator.record(request, &begun, &*record.control, tell);
         let gathered = async {
             let mut fragments = Vec::new();
-            let mut due = tokio::time::Instant::now() + SLICE;
+            let mut pause = FIRST_SLICE;
+            let mut due = tokio::time::Instant::now() + pause;
             self.say(record, 0, missing);
             loop {
                 match timeout_at(due, told.recv()).await {
@@ -180,10 +189,11 @@ impl Tools {
                         self.say(record, recording.recorded.min(missing), missing);
                     }
                     Ok(None) => break,
-                    Err(_) if fragments.is_empty() => due += SLICE,
+                    Err(_) if fragments.is_empty() => due += pause,
                     Err(_) => {
                         set = self.slice(recording, request, set, std::mem::take(&mut fragments)).await?;
-                        due = tokio::time::Instant::now() + SLICE;
+                        pause = (pause * 2).min(SLICE);
+                        due = tokio::time::Instant::now() + pause;
                     }
                 }
             }
@@ -239,6 +249,13 @@ impl Tools {
         if let Err(error) = self.db.save_trace_set(&key, &request.jobset.name, &request.system, set.clone()).await {
             tracing::warn!("what an evaluation read is not remembered: {error}");
         }
+    }
+}
+
+/// Completes when the order is another than to go on.
+async fn held_back(control: &dyn Control) {
+    while control.order() == Order::Go {
+        control.changed().await;
     }
 }
 
