@@ -374,6 +374,30 @@ fn nothing_is_evaluated_without_a_supervisor() {
 }
 
 #[test]
+fn an_evaluator_that_is_told_to_end_does_so_at_once_and_what_it_used_is_known() {
+    let place = Place::new();
+    for trace in [true, false] {
+        let mut spec = place.repl();
+        spec.trace = trace;
+        let mut running = Running::start(snowgate(), &spec);
+        // without an end
+        running.say("builtins.pathExists NONCE.t.1 || builtins.length (builtins.genList (x: x) 10000000) > 0");
+        running.say("builtins.trace \"awake\" (builtins.foldl' (a: b: a + b) 0 (builtins.genList (x: builtins.length (builtins.genList (y: y) x)) 1000000000))");
+        if trace {
+            running.until("t.1");
+        }
+        while running.evaluators().is_empty() {
+            std::thread::yield_now();
+        }
+        let watched = pidfd(running.evaluators()[0]);
+        kill(Pid::from_raw(running.child.id() as i32), Signal::SIGTERM).unwrap();
+        watched.ended();
+        // as a shell says that it was killed
+        assert_eq!(running.end().code, Some(137), "{trace}");
+    }
+}
+
+#[test]
 fn nothing_is_evaluated_that_nobody_hears_of() {
     let place = Place::new();
     let mut child = snowgate()

@@ -14,12 +14,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use anyhow::{Context, bail};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{Resource, setrlimit};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Gid, Uid, chdir, fork, pivot_root, setgid, setgroups, setuid};
 use serde::{Deserialize, Serialize};
@@ -117,11 +118,16 @@ fn confine(spec: &Spec) -> anyhow::Result<ExitCode> {
             if spec.trace { notify::handover().map(|(ours, theirs)| (Some(ours), Some(theirs)))? } else { (None, None) };
         // ours, which knows the child by the number that we know it by
         let proc = fs::File::open("/proc");
+        // not before it is known whom to end
+        let told_to_end = SigSet::from(Signal::SIGTERM);
+        told_to_end.thread_block()?;
         // SAFETY: this process has one thread.
         match unsafe { fork() }.context("fork")? {
             // the child is the first process of its namespace: when it ends, all that it started ends
             ForkResult::Parent { child } => {
                 drop(theirs);
+                end_child_when_told(child);
+                told_to_end.thread_unblock()?;
                 return match ours {
                     Some(ours) => supervise(child, ours, proc.context("/proc")?),
                     None => wait(child),
@@ -129,6 +135,7 @@ fn confine(spec: &Spec) -> anyhow::Result<ExitCode> {
             }
             ForkResult::Child => die_with_parent(),
         }
+        told_to_end.thread_unblock()?;
         drop((ours, proc));
         listener = theirs;
         build_file_system(stage, spec)?;
@@ -165,6 +172,23 @@ fn yield_to_others() {
         tracing::debug!("no SCHED_IDLE: {}", io::Error::last_os_error());
         // SAFETY: no pointers; 0 is this process. Lowering one's own priority is always allowed.
         unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) };
+    }
+}
+
+/// The child, while this process does nothing but wait for it.
+static CHILD: AtomicI32 = AtomicI32::new(0);
+
+/// By SIGTERM. What the child used is then known to whoever waits for us, as it would not be if we were killed with it.
+fn end_child_when_told(child: nix::unistd::Pid) {
+    extern "C" fn end(_: libc::c_int) {
+        // SAFETY: kill(2) is safe in a signal handler, and the child was not waited for yet.
+        unsafe { libc::kill(CHILD.load(Ordering::Relaxed), libc::SIGKILL) };
+    }
+    CHILD.store(child.as_raw(), Ordering::Relaxed);
+    let action = SigAction::new(SigHandler::Handler(end), SaFlags::empty(), SigSet::empty());
+    // SAFETY: the handler is safe in a signal.
+    if let Err(error) = unsafe { sigaction(Signal::SIGTERM, &action) } {
+        tracing::debug!("the evaluator can't be ended in order: {error}");
     }
 }
 

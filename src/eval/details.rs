@@ -123,7 +123,7 @@ impl Evaluator {
 
 async fn stop(current: &mut Option<(Guard, Driver)>, details: &mut Details) -> Option<Usage> {
     let (_guard, driver) = current.take()?;
-    let usage = driver.stop(false).await;
+    let usage = driver.stop().await;
     details.cpu_seconds += usage.cpu_seconds;
     Some(usage)
 }

@@ -26,6 +26,9 @@ const LINE_BYTES: usize = 64 << 20;
 /// What is kept of the text around an error.
 const PRINTED_BYTES: usize = 64 << 10;
 
+/// How long a process that was told to end may take until it is killed, and what it used is not known.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// How to start an evaluating process.
 #[derive(Clone)]
 pub struct Launch {
@@ -111,7 +114,7 @@ impl Driver {
             .stdout(stdout)
             .stderr(Stdio::from(their_stderr))
             .spawn()?;
-        let process = Process::open(child.id())?;
+        let process = Process::open(child.id(), launch.spec.stage.is_some())?;
         let ended = tokio::task::spawn_blocking(move || wait(&mut child));
         let mut driver = Self {
             stdin,
@@ -225,14 +228,20 @@ impl Driver {
         String::from_utf8_lossy(&self.printed).into_owned()
     }
 
-    /// Ends the process, whether it listens or not, and says what it used.
-    pub async fn stop(self, kill: bool) -> Usage {
-        let Self { stdin, ended, process, .. } = self;
+    /// Ends the process, whatever it does, and says what it used. It is not asked to end by itself: taking apart all that it has in
+    /// its memory would cost it more than a twentieth of an evaluation.
+    pub async fn stop(self) -> Usage {
+        let Self { stdin, mut ended, process, .. } = self;
         drop(stdin);
-        if kill {
-            process.kill();
-        }
-        match ended.await {
+        process.end();
+        let waited = match tokio::time::timeout(PATIENCE, &mut ended).await {
+            Ok(waited) => waited,
+            Err(_) => {
+                process.kill();
+                ended.await
+            }
+        };
+        match waited {
             Ok(Ok(usage)) => usage,
             Ok(Err(_)) | Err(_) => Usage::default(),
         }
@@ -245,24 +254,37 @@ impl Driver {
 
 /// A process by its file descriptor, which never comes to mean another process as a number does.
 #[derive(Clone)]
-pub struct Process(std::sync::Arc<OwnedFd>);
+pub struct Process {
+    descriptor: std::sync::Arc<OwnedFd>,
+    /// It waits for the evaluator, and ends it when it is told to.
+    waits: bool,
+}
 
 impl Process {
-    fn open(id: u32) -> io::Result<Self> {
+    fn open(id: u32, waits: bool) -> io::Result<Self> {
         // SAFETY: pidfd_open(2) takes two integers and returns a new descriptor, which nobody else owns.
         unsafe {
             let descriptor = libc::syscall(libc::SYS_pidfd_open, id as libc::pid_t, 0);
             if descriptor < 0 {
                 return Err(io::Error::last_os_error());
             }
-            Ok(Self(std::sync::Arc::new(OwnedFd::from_raw_fd(descriptor as i32))))
+            Ok(Self { descriptor: std::sync::Arc::new(OwnedFd::from_raw_fd(descriptor as i32)), waits })
         }
+    }
+
+    /// Ends the evaluator at once, so that what it used is still told.
+    fn end(&self) {
+        self.signal(if self.waits { libc::SIGTERM } else { libc::SIGKILL });
     }
 
     /// Ends the process at once; one that has ended already is left alone.
     pub fn kill(&self) {
+        self.signal(libc::SIGKILL);
+    }
+
+    fn signal(&self, signal: libc::c_int) {
         // SAFETY: pidfd_send_signal(2) with an open descriptor and no further information.
-        let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.0.as_raw_fd(), libc::SIGKILL, 0usize, 0) };
+        let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.descriptor.as_raw_fd(), signal, 0usize, 0) };
         if sent < 0 {
             tracing::trace!("the evaluating process was gone");
         }

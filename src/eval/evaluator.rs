@@ -34,6 +34,8 @@ pub struct Evaluator {
     pub(super) urgency: Urgency,
     /// A place for each evaluating process of the house: evaluations that run at once share them.
     pub(super) places: Arc<Semaphore>,
+    /// How many there are in all.
+    pub(super) house: usize,
     pub(super) tracing: Arc<OnceCell<Tracing>>,
     /// What recordings see through markers.
     pub(super) tracked: Arc<Tracked>,
@@ -59,6 +61,7 @@ impl Evaluator {
             limits,
             urgency: Urgency::Usual,
             places: Arc::new(Semaphore::new(places.max(1))),
+            house: places,
             tracing: Arc::default(),
             tracked: Arc::default(),
         };
@@ -136,7 +139,7 @@ impl Evaluator {
             let (guard, mut driver) = Guard::around(driver);
             match self.root(&mut driver, &launch, &start, &mut frontier).await? {
                 Alive::Yes => first = Some((guard, driver)),
-                Alive::No => spent = Spent::of(&driver.stop(true).await),
+                Alive::No => spent = Spent::of(&driver.stop().await),
             }
         }
         progress(frontier.asked() + frontier.reused(), frontier.total(), frontier.errors());

@@ -193,19 +193,19 @@ pub async fn work(
     let mut current = first;
     while let Some(batch) = shared.take().await {
         if batch.alone && current.as_ref().is_some_and(|(_, driver)| !driver.fresh) {
-            retire(&mut current, &mut spent, false).await;
+            retire(&mut current, &mut spent).await;
         }
         let ended = evaluate(shared, launch, &mut current, &batch, &mut spent).await;
         shared.finished();
         ended?;
     }
-    retire(&mut current, &mut spent, false).await;
+    retire(&mut current, &mut spent).await;
     Ok(spent)
 }
 
-async fn retire(current: &mut Option<(Guard, Driver)>, spent: &mut Spent, kill: bool) -> Usage {
+async fn retire(current: &mut Option<(Guard, Driver)>, spent: &mut Spent) -> Usage {
     let Some((_guard, driver)) = current.take() else { return Usage::default() };
-    let usage = driver.stop(kill).await;
+    let usage = driver.stop().await;
     spent.add(&usage);
     usage
 }
@@ -231,7 +231,7 @@ async fn evaluate(
         from += told;
         let Some(culprit) = rest.get(told) else {
             if matches!(end, End::Death { .. }) {
-                retire(current, spent, true).await;
+                retire(current, spent).await;
             }
             return Ok(());
         };
@@ -242,14 +242,14 @@ async fn evaluate(
                 from += 1;
             }
             End::Silence => {
-                retire(current, spent, true).await;
+                retire(current, spent).await;
                 let path = batch.prefix.child(culprit);
                 shared.learnt(|frontier| frontier.ended(path, took_too_long(&shared.limits)));
                 from += 1;
             }
             End::Death { began } => {
                 let printed = driver.printed();
-                let usage = retire(current, spent, true).await;
+                let usage = retire(current, spent).await;
                 if !began && !fresh {
                     // it ended between two runs: another takes over
                     continue;

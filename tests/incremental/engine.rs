@@ -17,12 +17,16 @@ use super::trees::{Repo, Tree};
 pub const LIMITS: Limits = Limits { memory_bytes: 1 << 30, seconds_per_attribute: 60 };
 
 pub struct House {
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
     pub repo: Repo,
     pub repository: Repository,
     pub worktrees: Worktrees,
     pub evaluator: Evaluator,
     tracking: Tracking,
+    /// Whether files of many bindings are tracked by binding.
+    pub tracks: bool,
+    /// Recording processes at once.
+    pub recorders: usize,
 }
 
 impl House {
@@ -36,7 +40,7 @@ impl House {
         let repository = Repository::open(&repo.path, &directory.path().join("scratch")).await.unwrap();
         let worktrees = Worktrees::open(&directory.path().join("worktrees"), 3).unwrap();
         let evaluator = Evaluator::open(snowgate(), &nix(), directory.path().join("evaluator"), limits, 4).unwrap();
-        Self { _directory: directory, repo, repository, worktrees, evaluator, tracking: Tracking::default() }
+        Self { directory, repo, repository, worktrees, evaluator, tracking: Tracking::default(), tracks: true, recorders: 1 }
     }
 
     pub fn write(&self, tree: &Tree) -> TreeId {
@@ -87,8 +91,54 @@ pub struct Recording {
 impl House {
     /// A plain evaluation with everything that it read.
     pub async fn trace(&self, tree: &TreeId, root: Root) -> Result<Recording, String> {
+        let set = self.untraced(tree, root).await?;
+        self.record(tree, root, set).await
+    }
+
+    /// A plain evaluation of which nothing is recorded.
+    pub async fn untraced(&self, tree: &TreeId, root: Root) -> Result<TraceSet, String> {
         let full = self.full(tree, root).await?;
-        self.record(tree, root, TraceSet::new(tree.clone(), full.found, 1000)).await
+        // a set within itself, by an alias
+        if full.found.len() > 1500 {
+            return Err("too much for a story".into());
+        }
+        Ok(TraceSet::new(tree.clone(), full.found, 1000))
+    }
+
+    /// Takes into the set what a recording hands out, whatever becomes of it; with what it found to be something else.
+    pub async fn record_what_comes(
+        &self,
+        tree: &TreeId,
+        root: Root,
+        set: &mut TraceSet,
+    ) -> (Result<Recorded, String>, Vec<AttrPath>) {
+        let checkout = self.worktrees.checkout(&self.repository, tree).await.unwrap();
+        let request = Request { workers: self.recorders, ..self.request(tree, &checkout, root) };
+        let (sender, mut fragments) = tokio::sync::mpsc::unbounded_channel::<Fragment>();
+        let evaluator = match self.tracks {
+            true => self.evaluator.tracking(self.tracking.files(&self.repository, tree).await.unwrap()),
+            false => self.evaluator.clone(),
+        };
+        let recorded = evaluator.record(&request, set, &Always, sender).await.map_err(|error| error.to_string());
+        let mut otherwise = Vec::new();
+        while let Some(fragment) = fragments.recv().await {
+            let told = fragment.items.clone();
+            let paths = set.graft(fragment);
+            if let Some((path, found, _)) = told.iter().find(|(path, ..)| paths.contains(path)) {
+                println!(
+                    "recorded otherwise, {} of them: {path} as {found:?}, evaluated as {:?}",
+                    paths.len(),
+                    set.results[path].found
+                );
+            }
+            otherwise.extend(paths);
+        }
+        (recorded, otherwise)
+    }
+
+    /// What the arguments of all processes of this house name.
+    pub fn place(&self) -> String {
+        self.directory.path().display().to_string()
     }
 
     /// The same, but that each attribute is recorded in a process of its own: none has another's reads.
@@ -127,16 +177,8 @@ impl House {
 
     /// Records what is not traced of `set`, whose tree this is.
     pub async fn record(&self, tree: &TreeId, root: Root, mut set: TraceSet) -> Result<Recording, String> {
-        let checkout = self.worktrees.checkout(&self.repository, tree).await.unwrap();
-        let request = self.request(tree, &checkout, root);
-        let (sender, mut fragments) = tokio::sync::mpsc::unbounded_channel::<Fragment>();
-        let tracked = self.tracking.files(&self.repository, tree).await.unwrap();
-        let evaluator = self.evaluator.tracking(tracked);
-        let recorded = evaluator.record(&request, &set, &Always, sender).await.map_err(|error| error.to_string())?;
-        let mut otherwise = Vec::new();
-        while let Some(fragment) = fragments.recv().await {
-            otherwise.extend(set.graft(fragment));
-        }
+        let (recorded, otherwise) = self.record_what_comes(tree, root, &mut set).await;
+        let recorded = recorded?;
         Ok(Recording { set, recorded, otherwise })
     }
 

@@ -3,10 +3,12 @@
 //! `SNOWGATE_CASES` says how many random stories each property tells (few by default, for a build server), `SNOWGATE_SEED` where
 //! they begin.
 
+mod at_once;
 mod bindings;
 mod dice;
 mod edits;
 mod engine;
+mod faults;
 mod forest;
 mod package_sets;
 mod pitfalls;
@@ -19,7 +21,7 @@ use dice::Dice;
 use engine::House;
 use package_sets::Root;
 use snowgate::domain::Attr;
-use snowgate::eval::trace::Known;
+use snowgate::eval::trace::{Known, Tracing};
 
 fn number(variable: &str, otherwise: u64) -> u64 {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
@@ -157,4 +159,32 @@ async fn each_recorded_key_alone_dirties_who_read_it() {
     }
     println!("{keys} keys");
     assert!(keys > 50);
+}
+
+/// Where a machine can't fork evaluators, or hear of what they read, or a file is not tracked by binding, results are the same.
+#[actix::test]
+async fn each_fallback_is_as_true() {
+    let house = House::open().await;
+    let none = || "as a test has it".to_owned();
+    let mut reused = Vec::new();
+    for (evaluator, tracks, recorders) in [
+        (house.evaluator.recording_by(Tracing::Chains(none())), true, 1),
+        (house.evaluator.recording_by(Tracing::Chains(none())), false, 2),
+        (house.evaluator.recording_by(Tracing::Off(none())), true, 1),
+        (house.evaluator.clone(), false, 1),
+        (house.evaluator.clone(), true, 3),
+    ] {
+        let mut house = House::open().await;
+        (house.evaluator, house.tracks, house.recorders) = (evaluator, tracks, recorders);
+        let mut tally = stories::Tally::default();
+        let first = number("SNOWGATE_SEED", 1);
+        for seed in first..first + number("SNOWGATE_CASES", 2) {
+            stories::tell(&house, seed, &mut tally).await;
+            bindings::tell(&house, seed, &mut tally).await;
+        }
+        println!("{tracks} {recorders} {:?}: {tally:?}", house.evaluator.tracing().await);
+        reused.push(tally.reused);
+    }
+    assert_eq!(reused.remove(2), 0, "what can't be recorded is not known");
+    assert!(reused.iter().all(|reused| *reused > 0), "{reused:?}");
 }

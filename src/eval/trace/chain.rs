@@ -54,8 +54,16 @@ pub struct Common<'a> {
     pub limits: Limits,
     pub places: &'a Arc<Semaphore>,
     pub control: &'a dyn Control,
+    pub forking: Forking,
     pub items: &'a [Item],
     pub fragments: mpsc::UnboundedSender<Fragment>,
+}
+
+/// Whether the evaluating process can be forked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forking {
+    Yes,
+    No,
 }
 
 pub struct Chain<'a> {
@@ -165,7 +173,7 @@ impl<'a> Chain<'a> {
                 Err(stop) => Err(stop),
             };
             let printed = self.process.as_mut().map(|process| process.driver.printed()).unwrap_or_default();
-            let usage = self.end(ended.is_err()).await;
+            let usage = self.end().await;
             match ended {
                 Ok(()) => {}
                 Err(Stop::Ordered) => {
@@ -204,9 +212,9 @@ impl<'a> Chain<'a> {
     }
 
     /// Ends the process and hands out what is whole.
-    async fn end(&mut self, kill: bool) -> Usage {
+    async fn end(&mut self) -> Usage {
         let Some(process) = self.process.take() else { return Usage::default() };
-        let usage = process.driver.stop(kill).await;
+        let usage = process.driver.stop().await;
         if let Err(error) = process.reader.await {
             tracing::warn!("the stream of a recording was not read to its end: {error}");
         }
@@ -228,7 +236,7 @@ impl<'a> Chain<'a> {
         self.below(0).await
     }
 
-    /// The groups below one that the process has evaluated: the last of them in this process itself, each other in a process that
+    /// The groups below one that the process has evaluated, all in that process where it can't be forked. Else the last of them in this process itself, each other in a process that
     /// is forked for it. So the processes that live at once are as many as the plan is wide, not as it is deep.
     fn below(&mut self, group: usize) -> BoxFuture<'_, Result<(), Stop>> {
         async move {
@@ -238,14 +246,18 @@ impl<'a> Chain<'a> {
                     self.work[group].children.iter().copied().filter(|child| self.work[*child].left > 0).collect();
                 waiting.sort_by_key(|child| std::cmp::Reverse(self.weight(*child)));
                 let Some(next) = waiting.pop() else { return Ok(()) };
-                if !waiting.is_empty() {
+                if !waiting.is_empty() && self.common.forking == Forking::Yes {
                     self.branch(next).await?;
                     continue;
                 }
                 self.go_on().await?;
                 let items = self.evaluated(next);
                 self.here(&items).await?;
-                group = next;
+                if waiting.is_empty() {
+                    group = next;
+                } else {
+                    self.below(next).await?;
+                }
             }
         }
         .boxed()

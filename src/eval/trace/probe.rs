@@ -44,6 +44,11 @@ impl Evaluator {
             .await
     }
 
+    /// As if this machine could record so and not otherwise.
+    pub fn recording_by(&self, tracing: Tracing) -> Self {
+        Self { tracing: std::sync::Arc::new(tokio::sync::OnceCell::new_with(Some(tracing))), ..self.clone() }
+    }
+
     async fn try_tracing(&self) -> anyhow::Result<Tracing> {
         let tree = tempfile::tempdir_in(&self.directory)?;
         std::fs::set_permissions(tree.path(), PermissionsExt::from_mode(0o755))?;
@@ -65,7 +70,7 @@ impl Evaluator {
         let told = async { tokio::join!(trace.read_to_end(&mut bytes), until_its_end(&mut driver)).0 };
         let read = tokio::time::timeout(PATIENCE, told).await;
         let printed = driver.printed();
-        let usage = driver.stop(true).await;
+        let usage = driver.stop().await;
         read.map_err(|_| anyhow::anyhow!("Nix does not answer"))??;
         if !usage.status.success() {
             let reason = printed.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");

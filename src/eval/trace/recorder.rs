@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
+use futures_util::{StreamExt, TryStreamExt};
 use tokio::sync::mpsc;
 
-use super::chain::{Chain, Common, Done, Item, State, Work, names, surroundings};
+use super::chain::{Chain, Common, Done, Forking, Item, State, Work, names, surroundings};
 use super::control::Control;
 use super::copies::Copies;
 use super::probe::Tracing;
@@ -39,6 +40,9 @@ pub struct Recorded {
     pub off: Option<String>,
 }
 
+/// Processes where none can be forked.
+const CHAINS: usize = 8;
+
 impl Evaluator {
     /// Records the attributes of `set` whose reads are not known, at the set's tree, of which `request` has a checkout, in
     /// `request.workers` processes. What is learnt is sent in parts that can each be grafted on the set.
@@ -50,10 +54,11 @@ impl Evaluator {
         fragments: mpsc::UnboundedSender<Fragment>,
     ) -> Result<Recorded, EvalFailure> {
         let started = Instant::now();
-        match self.tracing().await {
+        let forking = match self.tracing().await {
             Tracing::Off(reason) => return Ok(Recorded { off: Some(reason.clone()), ..Recorded::default() }),
-            Tracing::Forks | Tracing::Chains(_) => {}
-        }
+            Tracing::Forks => Forking::Yes,
+            Tracing::Chains(_) => Forking::No,
+        };
         let copies = Copies::write(&self.tracked, &request.checkout, &self.directory)
             .map_err(|error| EvalFailure::Start(format!("no copies of tracked files: {error}")))?;
         let launch = self.traced(self.launch(request, &StoreView::Memory).await?, copies.files());
@@ -68,13 +73,19 @@ impl Evaluator {
             limits: self.limits,
             places: &self.places,
             control,
+            forking,
             items: &items,
             fragments,
         };
         let work = work(&plan, &index);
         let wanted: Vec<bool> =
             items.iter().map(|item| set.results.get(&item.path).is_some_and(|traced| !set.is_traced(traced))).collect();
-        let shares = shape::divide(&plan, request.workers);
+        let processes = match forking {
+            Forking::Yes => request.workers,
+            // what one process reads, all that it evaluates later has read: several of them, one after the other, keep that small
+            Forking::No => request.workers.max(CHAINS),
+        };
+        let shares = shape::divide(&plan, processes);
         let chains = shares.into_iter().map(|share| {
             let mut states = vec![State::Unwanted; items.len()];
             for (group, _) in work.iter().enumerate().filter(|(group, _)| share[*group]) {
@@ -84,9 +95,11 @@ impl Evaluator {
             }
             Chain::new(&common, work.clone(), states).run()
         });
+        let chains: Vec<_> = chains.collect();
+        let chains = futures_util::stream::iter(chains).buffer_unordered(request.workers.max(1)).try_collect::<Vec<Done>>();
         let mut recorded = Recorded::default();
         let mut spent = Spent::default();
-        for done in futures_util::future::try_join_all(chains).await? {
+        for done in chains.await? {
             let Done { spent: more, forks, finished, skipped, unknown, stopped } = done;
             spent = spent.join(more);
             recorded.forks += forks;
