@@ -21,6 +21,7 @@ use snowgate::config::repository::{Jobset, JobsetSource};
 use snowgate::config::server::Settings;
 use snowgate::db::Db;
 use snowgate::domain::{Attr, AttrPath, CommitId, Evaluation, ReviewId, Side, System};
+use snowgate::eval::trace::Always;
 use snowgate::git::Repository;
 use tokio_util::sync::CancellationToken;
 
@@ -168,7 +169,7 @@ async fn commits(path: &Path) {
             reuse: Reuse::Known,
             hurry: Hurry::Somebody,
             review: None,
-            control: Arc::new(()),
+            control: Arc::new(Always),
             cancelled: CancellationToken::new(),
         };
         let started = Instant::now();
