@@ -68,7 +68,10 @@ pub struct Recording {
 }
 
 impl Tools {
-    pub(super) async fn record(self, traces: Traces, record: Record) -> Result<Recording, EvaluateError> {
+    pub(super) async fn record(mut self, traces: Traces, record: Record) -> Result<Recording, EvaluateError> {
+        if record.hurry == Hurry::Nobody {
+            self.evaluator = self.evaluator.when_idle();
+        }
         let turn = traces.recording().acquire_owned().await;
         let started = Instant::now();
         if let Some(why) = self.cannot_trace(&traces).await {
