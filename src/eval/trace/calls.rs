@@ -68,9 +68,17 @@ const fn tell(meaning: Meaning, paths: &'static [PathArgument]) -> Treatment {
     Treatment::Tell(meaning, paths)
 }
 
+mod numbers {
+    pub use libc::*;
+
+    /// asm-generic/unistd.h: the crate has no name for it on some processors.
+    #[allow(non_upper_case_globals)]
+    pub const SYS_fchmodat2: c_long = 452;
+}
+
 macro_rules! calls {
     ($($(#[$attribute:meta])* $number:ident => $treatment:expr,)*) => {
-        &[$($(#[$attribute])* Call { number: libc::$number, name: stringify!($number), treatment: $treatment },)*]
+        &[$($(#[$attribute])* Call { number: numbers::$number, name: stringify!($number), treatment: $treatment },)*]
     };
 }
 
