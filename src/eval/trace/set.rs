@@ -148,7 +148,10 @@ impl TraceSet {
         self.results = found
             .into_iter()
             .map(|(path, found)| {
-                let node = old.remove(&path).and_then(|traced| traced.node);
+                let traced = old.remove(&path);
+                // reads that are the same and a result that is not: what it depends on was never known
+                let is_true = |traced: &Traced| traced.found == found || traced.node.is_none_or(|node| dirty[node as usize]);
+                let node = traced.filter(is_true).and_then(|traced| traced.node);
                 (path, Traced { found, node })
             })
             .collect();
@@ -260,5 +263,114 @@ impl TraceSet {
             node.own.sort_unstable();
         }
         self.keys = keys;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn tree() -> TreeId {
+        "4b825dc642cb6eb9a060e54bf8d69288fbee4904".parse().unwrap()
+    }
+
+    fn key(number: usize) -> Key {
+        Key::Content(format!("file{number}"))
+    }
+
+    fn changes(numbers: &[usize]) -> Changes {
+        Changes { keys: numbers.iter().map(|number| key(*number)).collect() }
+    }
+
+    fn path(number: usize) -> AttrPath {
+        AttrPath::new([format!("a{number}")])
+    }
+
+    /// Attribute `i` belongs to node `i`; a node's parent comes before it.
+    fn set(nodes: &[(Option<usize>, Vec<usize>)]) -> TraceSet {
+        let found: BTreeMap<_, _> = (0..nodes.len()).map(|number| (path(number), Found::Set(vec![number.to_string()]))).collect();
+        let mut set = TraceSet::new(tree(), found.clone(), 1000);
+        let fragment = Fragment {
+            nodes: nodes
+                .iter()
+                .map(|(parent, own)| FragmentNode {
+                    parent: *parent,
+                    own: own.iter().map(|number| key(*number)).collect(),
+                    millis: 1,
+                })
+                .collect(),
+            items: found.into_iter().map(|(path, found)| (path.clone(), found, path.names()[0][1..].parse().unwrap())).collect(),
+        };
+        assert_eq!(set.graft(fragment), []);
+        set
+    }
+
+    fn clean(set: &TraceSet, numbers: &[usize]) -> Vec<AttrPath> {
+        let known = set.known(&changes(numbers));
+        set.results.keys().filter(|path| known.found.contains_key(*path)).cloned().collect()
+    }
+
+    #[test]
+    fn what_is_read_above_is_read() {
+        let set = set(&[(None, vec![0]), (Some(0), vec![1]), (Some(1), vec![2]), (Some(0), vec![3])]);
+        assert_eq!(clean(&set, &[]).len(), 4);
+        assert_eq!(clean(&set, &[1]), [path(0), path(3)]);
+        assert_eq!(clean(&set, &[0]), []);
+        assert_eq!(clean(&set, &[9]).len(), 4);
+        assert_eq!(set.known(&changes(&[2])).dirty, 1);
+    }
+
+    #[test]
+    fn what_was_not_recorded_is_dirty_always() {
+        let set = TraceSet::new(tree(), BTreeMap::from([(path(0), Found::Nothing)]), 1000);
+        assert_eq!((clean(&set, &[]).len(), set.untraced()), (0, 1));
+    }
+
+    #[test]
+    fn another_result_than_the_plain_one_is_not_taken_for_recorded() {
+        let mut set = TraceSet::new(tree(), BTreeMap::from([(path(0), Found::Nothing)]), 1000);
+        let node = FragmentNode { parent: None, own: vec![key(0)], millis: 1 };
+        let otherwise = set.graft(Fragment { nodes: vec![node], items: vec![(path(0), Found::Set(vec![]), 0)] });
+        assert_eq!((otherwise, clean(&set, &[]).len()), (vec![path(0)], 0));
+    }
+
+    #[test]
+    fn in_the_next_tree_what_changed_is_dirty_until_it_is_recorded_again() {
+        let before = set(&[(None, vec![0]), (Some(0), vec![1])]);
+        let found = before.results.iter().map(|(path, traced)| (path.clone(), traced.found.clone())).collect();
+        let mut after = before.advance(tree(), &changes(&[1]), found);
+        assert_eq!(clean(&after, &[]), [path(0)]);
+        let node = FragmentNode { parent: None, own: vec![key(5)], millis: 1 };
+        after.graft(Fragment { nodes: vec![node], items: vec![(path(1), Found::Set(vec!["1".into()]), 0)] });
+        after.compact();
+        assert_eq!(clean(&after, &[1]), [path(0), path(1)]);
+        assert_eq!(clean(&after, &[5]), [path(0)]);
+    }
+
+    #[test]
+    fn a_result_that_changed_without_its_reads_is_never_reused_again() {
+        let before = set(&[(None, vec![0])]);
+        let after = before.advance(tree(), &Changes::default(), BTreeMap::from([(path(0), Found::Nothing)]));
+        assert_eq!((clean(&after, &[]).len(), after.untraced()), (0, 1));
+    }
+
+    proptest! {
+        #[test]
+        fn fewer_nodes_mean_the_same(
+            nodes in prop::collection::vec((0usize..8, prop::collection::vec(0usize..6, 0..3)), 1..12),
+            changed in prop::collection::vec(0usize..6, 0..3),
+            stale in prop::collection::vec(0usize..6, 0..2),
+        ) {
+            let nodes: Vec<_> = nodes.into_iter().enumerate().map(|(at, (parent, own))| ((parent < at).then_some(parent), own)).collect();
+            let before = set(&nodes);
+            let found = before.results.iter().map(|(path, traced)| (path.clone(), traced.found.clone())).collect();
+            let before = before.advance(tree(), &changes(&stale), found);
+            let mut after = before.clone();
+            after.compact();
+            prop_assert_eq!(clean(&after, &changed), clean(&before, &changed));
+            prop_assert!(after.nodes.len() <= before.nodes.len());
+        }
     }
 }
