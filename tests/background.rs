@@ -11,7 +11,7 @@ use std::sync::Arc;
 use appliance::{Appliance, Place, Repository};
 use serde_json::Value;
 use snowgate::config::StateDir;
-use snowgate::db::Db;
+use snowgate::db::{Db, NewEvalAlarm};
 use support::Story;
 
 /// One metric without labels.
@@ -218,6 +218,7 @@ fn a_wrong_recording_is_found_dropped_and_what_relied_on_it_reviewed_again() {
     assert!(std::path::Path::new(alarm["kept"].as_str().unwrap()).join("full.json").exists());
     assert_eq!(metric(&snowgate, "snowgate_eval_self_check_failures_total"), 1.0);
     assert!(metric(&snowgate, "snowgate_eval_self_checks_total") >= 1.0);
+    assert_eq!(metric(&snowgate, "snowgate_eval_open_alarms"), 1.0);
 
     // a person takes note of it
     let answer = snowgate.get("/settings");
@@ -229,6 +230,7 @@ fn a_wrong_recording_is_found_dropped_and_what_relied_on_it_reviewed_again() {
     assert_eq!(snowgate.post(&acknowledge, &[("cookie", &cookie), ("x-csrf-token", &token)], "").status, 200);
     assert!(!snowgate.json("/api/alarms")[0]["acknowledged_at"].is_null());
     assert!(!snowgate.page("/settings").contains("An evaluation from recordings was wrong"));
+    assert_eq!(metric(&snowgate, "snowgate_eval_open_alarms"), 0.0);
 
     // the base is recorded afresh, and what comes next is right and quick
     recorded(&snowgate, 1);
@@ -238,6 +240,54 @@ fn a_wrong_recording_is_found_dropped_and_what_relied_on_it_reviewed_again() {
     assert!(work(&report, "head").1 >= 20, "{report:#}");
     assert!(!warned(&report), "{report:#}");
     assert_eq!(snowgate.json("/api/alarms").as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn an_alarm_that_a_kill_cut_short_is_followed_to_its_end() {
+    let place = Place::new();
+    let sample = place.repository("sample");
+    packages(&sample, 30, 1);
+    sample.commit("thirty packages");
+    let snowgate = place.serve();
+    recorded(&snowgate, 1);
+    let head = sample.branch("change", &[("p7", "echo seven > $out")]);
+    let first = snowgate.reviewed("change", &head);
+    assert!(work(&first, "head").1 > 0, "{first:#}");
+    snowgate.kill();
+    place.nothing_runs();
+    // as if it had been killed when the alarm was stored and nothing else
+    let state = StateDir::new(place.path("state"));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let db = Db::open(&state).unwrap();
+        let (trace_key, rows) = db.all_trace_sets().await.unwrap().pop_first().unwrap();
+        let alarm = NewEvalAlarm {
+            trace_key,
+            tree: rows[0].tree.clone(),
+            jobset: rows[0].jobset.clone(),
+            system: rows[0].system.clone(),
+            review: None,
+            summary: "1 of 30 attributes differ: p3 (another derivation)".into(),
+            attrs: 1,
+            kept: None,
+        };
+        db.add_eval_alarm(alarm).await.unwrap();
+        db.close().await;
+    });
+
+    let snowgate = place.serve();
+    snowgate.until("the change is reviewed again", || (snowgate.pull("change")?["review"]["id"] != first["id"]).then_some(()));
+    let report = snowgate.reviewed("change", &head);
+    assert_eq!((changes(&report), work(&report, "head").1), (vec!["p7"], 0), "{report:#}");
+    assert!(report["verdict"]["reasons"].as_array().unwrap().iter().any(|reason| reason["code"] == "self_check"), "{report:#}");
+    // once
+    recorded(&snowgate, 1);
+    assert_eq!(snowgate.pull("change").unwrap()["review"]["id"], report["id"]);
+    let (status, _) = snowgate.stop();
+    assert!(status.success());
+    let snowgate = place.serve();
+    snowgate.until("the base is looked at", || (!snowgate.page("/settings").contains("not served now")).then_some(()));
+    assert_eq!(snowgate.pull("change").unwrap()["review"]["id"], report["id"]);
 }
 
 #[test]

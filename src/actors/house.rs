@@ -11,7 +11,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::events::Events;
-use super::recorder::agenda::Background;
+use super::recorder::agenda::{Background, RecordedFor};
 use crate::build::snapshot::{BuilderRow, Snapshot};
 use crate::config::Settings;
 use crate::db::{Db, DbError};
@@ -40,8 +40,8 @@ pub trait Staff: Send + Sync {
     fn settings(&self) -> InForce;
     fn evaluator(&self) -> BoxFuture<'static, Result<EvaluatorFacts, Away>>;
     fn background(&self) -> Background;
-    /// By trace key, whose bases were recorded under it.
-    fn recorded_for(&self) -> BTreeMap<String, Vec<RepositoryName>>;
+    /// By trace key.
+    fn recorded_for(&self) -> BTreeMap<String, RecordedFor>;
     fn rerun(&self, review: ReviewId) -> BoxFuture<'static, Result<(), ActionError>>;
     fn cancel(&self, review: ReviewId) -> BoxFuture<'static, Result<(), ActionError>>;
 }
@@ -72,6 +72,8 @@ pub struct EvaluatorFacts {
 pub struct RecordedRow {
     /// Whose bases they were made at, as far as that is known; a copy of a repository shares them.
     pub repositories: Vec<RepositoryName>,
+    /// Files that are followed binding by binding; `None`: not recorded since the house was opened.
+    pub tracked_files: Option<u64>,
     pub jobset: JobsetName,
     pub system: System,
     pub sets: u64,
@@ -151,14 +153,16 @@ impl House {
 
     /// What is recorded, by how it is evaluated; the largest first.
     pub async fn recorded(&self) -> Result<Vec<RecordedRow>, DbError> {
-        let mut names = self.staff.recorded_for();
+        let mut recorded_for = self.staff.recorded_for();
         let keys = self.db.all_trace_sets().await?;
         let mut rows: Vec<RecordedRow> = keys
             .into_iter()
             .filter_map(|(key, sets)| {
                 let newest = sets.iter().max_by_key(|set| set.saved_at)?;
+                let RecordedFor { repositories, tracked_files } = recorded_for.remove(&key).unwrap_or_default();
                 Some(RecordedRow {
-                    repositories: names.remove(&key).unwrap_or_default(),
+                    repositories: repositories.into_iter().collect(),
+                    tracked_files,
                     jobset: newest.jobset.clone(),
                     system: newest.system.clone(),
                     sets: sets.len() as u64,

@@ -13,12 +13,12 @@ use super::intake::{Cancel, Intake, Rerun};
 use super::pool::Pool;
 use super::post::Post;
 use super::recorder::Recorder;
-use super::recorder::agenda::{Agenda, Background};
+use super::recorder::agenda::{Agenda, Background, RecordedFor};
 use super::scheduler::{BuilderSnapshot, QueueSnapshot, Scheduler};
 use crate::build::snapshot::{BuilderRow, Snapshot};
 use crate::config::Settings;
 use crate::config::watch::Live;
-use crate::domain::{RepositoryName, ReviewId};
+use crate::domain::ReviewId;
 
 pub struct Posts {
     pub intake: Post<Intake>,
@@ -75,7 +75,7 @@ impl Staff for Posts {
         self.agenda.background()
     }
 
-    fn recorded_for(&self) -> BTreeMap<String, Vec<RepositoryName>> {
+    fn recorded_for(&self) -> BTreeMap<String, RecordedFor> {
         self.agenda.recorded_for()
     }
 

@@ -118,6 +118,19 @@ async fn stored(text: &mut Exposition, site: &Site) -> Result<(), Fault> {
     ] {
         text.gauge(name, help, value as f64);
     }
+    let cache = site.house.db.cache_stats().await?;
+    for (name, help, value) in [
+        ("snowgate_eval_trace_sets", "Recordings in the database.", cache.trace_sets),
+        ("snowgate_eval_trace_bytes", "Their size.", cache.trace_bytes),
+        ("snowgate_eval_stored_bytes", "Size of the evaluations in the database.", cache.evaluation_bytes),
+        (
+            "snowgate_eval_open_alarms",
+            "Alarms of the self-check that nobody took note of.",
+            site.house.db.open_eval_alarms().await?,
+        ),
+    ] {
+        text.gauge(name, help, value as f64);
+    }
     Ok(())
 }
 

@@ -63,6 +63,8 @@ pub struct Recording {
     pub wall_seconds: f64,
     /// Of the largest recording process.
     pub peak_memory_bytes: u64,
+    /// Files that are followed binding by binding; `None` where there was nothing to record.
+    pub tracked_files: Option<u64>,
     /// Why nothing can be recorded here.
     pub impossible: Option<String>,
 }
@@ -101,6 +103,7 @@ impl Tools {
                 tracing::warn!("no file is tracked by binding: {error}");
                 Tracked::default()
             });
+            recording.tracked_files = Some(tracked.files.len() as u64);
             tools.fill(&mut recording, &record, &request, set, tracked).await?;
         }
         drop(turn);

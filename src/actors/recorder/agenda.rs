@@ -26,8 +26,8 @@ pub struct Agenda(Arc<Inner>);
 struct Inner {
     bases: Mutex<BTreeMap<RepositoryName, Base>>,
     recorded: Mutex<HashMap<Target, Recorded>>,
-    /// Whose bases were recorded, by trace key.
-    keys: Mutex<BTreeMap<String, BTreeSet<RepositoryName>>>,
+    /// By trace key.
+    keys: Mutex<BTreeMap<String, RecordedFor>>,
     checks: Mutex<VecDeque<Check>>,
     /// Evaluations of reviews that wait or run.
     demand: watch::Sender<usize>,
@@ -61,6 +61,14 @@ struct Recorded {
     tree: TreeId,
     jobset: Jobset,
     options: BTreeMap<String, String>,
+}
+
+/// What recordings of one trace key are about, as far as this life of the house has seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RecordedFor {
+    pub repositories: BTreeSet<RepositoryName>,
+    /// Files that are followed binding by binding.
+    pub tracked_files: Option<u64>,
 }
 
 /// For the settings page and the metrics.
@@ -190,12 +198,15 @@ impl Agenda {
     }
 
     /// The repository's base is recorded under this key.
-    pub fn recorded_under(&self, key: String, repository: RepositoryName) {
-        lock(&self.0.keys).entry(key).or_default().insert(repository);
+    pub fn recorded_under(&self, key: String, repository: RepositoryName, tracked_files: Option<u64>) {
+        let mut keys = lock(&self.0.keys);
+        let of_key = keys.entry(key).or_default();
+        of_key.repositories.insert(repository);
+        of_key.tracked_files = tracked_files.or(of_key.tracked_files);
     }
 
-    pub fn recorded_for(&self) -> BTreeMap<String, Vec<RepositoryName>> {
-        lock(&self.0.keys).iter().map(|(key, names)| (key.clone(), names.iter().cloned().collect())).collect()
+    pub fn recorded_for(&self) -> BTreeMap<String, RecordedFor> {
+        lock(&self.0.keys).clone()
     }
 
     /// Nothing counts as recorded any more.

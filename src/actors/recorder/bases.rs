@@ -112,7 +112,8 @@ impl Recorder {
         match &recording.impossible {
             Some(why) => tracing::debug!("{} can't be recorded: {why}", job.name()),
             None => {
-                self.agenda.recorded_under(recording.trace_key, job.target.repository.clone());
+                let tracked = recording.tracked_files;
+                self.agenda.recorded_under(recording.trace_key, job.target.repository.clone(), tracked);
                 let Recording { recorded, unknown, paths, .. } = recording;
                 tracing::info!(
                     "{}: recorded what {recorded} attributes read; of {unknown} of {paths} it is not known",

@@ -25,7 +25,7 @@ use super::site::Site;
 use super::view::samples;
 use crate::actors::events::{Event, Events};
 use crate::actors::house::{ActionError, ActorHealth, ActorState, Away, EvaluatorFacts, House, InForce, Staff};
-use crate::actors::recorder::agenda::Background;
+use crate::actors::recorder::agenda::{Background, RecordedFor};
 use crate::actors::recorder::kept::Side;
 use crate::build::snapshot::{BuilderRow, BuilderState, QueueCounts, QueueItem, RunningItem, Snapshot};
 use crate::config::{Settings, StateDir};
@@ -102,8 +102,8 @@ impl Staff for Crew {
         Background::default()
     }
 
-    fn recorded_for(&self) -> std::collections::BTreeMap<String, Vec<crate::domain::RepositoryName>> {
-        [("0".repeat(64), vec!["local/packages".into()])].into()
+    fn recorded_for(&self) -> std::collections::BTreeMap<String, RecordedFor> {
+        [("0".repeat(64), RecordedFor { repositories: ["local/packages".into()].into(), tracked_files: Some(2) })].into()
     }
 
     fn rerun(&self, review: ReviewId) -> BoxFuture<'static, Result<(), ActionError>> {

@@ -44,7 +44,7 @@ fn recording(tracing: &Tracing) -> Markup {
         dt { "Recording" }
         dd {
             @match tracing {
-                Tracing::Forks => { (chip(Tone::Good, Icon::Check, "on")) " evaluating processes are forked, so that what each attribute reads is known" }
+                Tracing::Forks => { (chip(Tone::Good, Icon::Check, "on")) " evaluating processes are forked, so that what each attribute reads is known; files of many bindings are followed binding by binding" }
                 Tracing::Chains(why) => { (chip(Tone::Warn, Icon::Warning, "slow")) " without forking: " (why) }
                 Tracing::Off(why) => { (chip(Tone::Warn, Icon::Warning, "off")) " every evaluation is a full one: " (why) }
             }
@@ -102,7 +102,7 @@ pub fn recordings(view: &SettingsPage<'_>) -> Markup {
                         thead {
                             tr {
                                 th scope="col" { "Repository" } th scope="col" { "Jobset" } th scope="col" { "System" } th.num scope="col" { "Sets" }
-                                th scope="col" { "Recorded attributes" } th.num scope="col" { "Size" } th scope="col" { "Newest" } th scope="col" { "Oldest" }
+                                th scope="col" { "Recorded attributes" } th.num scope="col" { "Files by binding" } th.num scope="col" { "Size" } th scope="col" { "Newest" } th scope="col" { "Oldest" }
                             }
                         }
                         tbody { @for row in view.traces { (recorded(view, row)) } }
@@ -127,6 +127,7 @@ fn recorded(view: &SettingsPage<'_>, row: &RecordedRow) -> Markup {
             td data-label="Recorded" {
                 span { meter min="0" max=(row.attributes.max(1)) value=(row.traced) {} " " (thousands(row.traced)) " of " (thousands(row.attributes)) }
             }
+            td.num data-label="By binding" { @match row.tracked_files { Some(n) => (count(n, "file", "files")), None => span.muted { "–" } } }
             td.num data-label="Size" { (bytes(row.bytes)) }
             td data-label="Newest" { (ago(row.newest, view.now)) }
             td data-label="Oldest" { (ago(row.oldest, view.now)) }

@@ -56,6 +56,7 @@ fn recorded() -> Vec<RecordedRow> {
     vec![
         RecordedRow {
             repositories: vec!["us/packages".into()],
+            tracked_files: Some(2),
             jobset: "default".into(),
             system: "x86_64-linux".into(),
             sets: 3,
@@ -67,6 +68,7 @@ fn recorded() -> Vec<RecordedRow> {
         },
         RecordedRow {
             repositories: Vec::new(),
+            tracked_files: None,
             jobset: "default.no-aliases".into(),
             system: "aarch64-linux".into(),
             sets: 1,
@@ -101,7 +103,10 @@ fn an_alarm_is_loud_until_somebody_takes_note_of_it() {
     let page = render(&in_force("", ""), Background::default(), &recorded(), &[alarm(2, false), alarm(1, true)], None);
     assert!(page.contains("action=\"/api/alarms/2/acknowledge\"") && !page.contains("/api/alarms/1/acknowledge"), "{page}");
     assert!(page.contains("&lt;b&gt; (only from recordings)") && page.contains("1 acknowledged alarm"), "{page}");
-    assert!(page.contains("href=\"/api/alarms/2/full\"") && page.contains("12,800 of 13,461"), "{page}");
+    assert!(
+        page.contains("href=\"/api/alarms/2/full\"") && page.contains("12,800 of 13,461") && page.contains("2 files"),
+        "{page}"
+    );
     let page = render(&in_force("", ""), Background::default(), &[], &[alarm(2, false)], Some("Only from there."));
     assert!(page.contains("<button disabled>") && page.contains("Only from there."), "{page}");
 }
