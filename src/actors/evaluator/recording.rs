@@ -72,39 +72,36 @@ pub struct Recording {
 impl Tools {
     pub(super) async fn record(mut self, traces: Traces, record: Record) -> Result<Recording, EvaluateError> {
         if record.hurry == Hurry::Nobody {
+            // one process at a time, which takes no processor from anybody
             self.evaluator = self.evaluator.when_idle();
+            self.workers = 1;
         }
         let turn = traces.recording().acquire_owned().await;
         let started = Instant::now();
         if let Some(why) = self.cannot_trace(&traces).await {
             return Ok(Recording { impossible: Some(why), ..Recording::default() });
         }
-        let tools = match record.hurry {
-            Hurry::Somebody => self,
-            // one process at a time, which takes no processor from anybody
-            Hurry::Nobody => Tools { evaluator: self.evaluator.when_idle(), workers: 1, ..self },
-        };
-        let mut request = tools.request(&record.what);
+        let mut request = self.request(&record.what);
         let (set, plain) = tokio::select! {
-            begun = tools.begin(&traces, &record, &request) => begun?,
+            begun = self.begin(&traces, &record, &request) => begun?,
             // a plain evaluation can't wait in the middle
             () = held_back(&*record.control) => return Err(EvaluateError::Cancelled),
         };
         let mut recording =
-            Recording { trace_key: tools.trace_key(&request), paths: set.results.len() as u64, ..Recording::default() };
+            Recording { trace_key: self.trace_key(&request), paths: set.results.len() as u64, ..Recording::default() };
         if plain == New::Yes && (set.untraced() == 0 || record.hurry == Hurry::Nobody) {
             // whoever goes on from here need not evaluate it again
-            tools.store(&request, &set).await;
+            self.store(&request, &set).await;
         }
         if set.untraced() > 0 {
-            let checkout = tools.worktrees.checkout(&record.what.repository, &request.tree).await.map_err(house)?;
+            let checkout = self.worktrees.checkout(&record.what.repository, &request.tree).await.map_err(house)?;
             request.checkout = checkout.to_path_buf();
             let tracked = traces.tracking().files(&record.what.repository, &request.tree).await.unwrap_or_else(|error| {
                 tracing::warn!("no file is tracked by binding: {error}");
                 Tracked::default()
             });
             recording.tracked_files = Some(tracked.files.len() as u64);
-            tools.fill(&mut recording, &record, &request, set, tracked).await?;
+            self.fill(&mut recording, &record, &request, set, tracked).await?;
         }
         drop(turn);
         recording.wall_seconds = started.elapsed().as_secs_f64();

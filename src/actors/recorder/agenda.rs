@@ -29,6 +29,8 @@ struct Inner {
     /// By trace key.
     keys: Mutex<BTreeMap<String, RecordedFor>>,
     checks: Mutex<VecDeque<Check>>,
+    /// Alarms.
+    distrusted: Mutex<BTreeSet<i64>>,
     /// Evaluations of reviews that wait or run.
     demand: watch::Sender<usize>,
     changed: Notify,
@@ -120,6 +122,7 @@ impl Default for Inner {
             recorded: Mutex::default(),
             keys: Mutex::default(),
             checks: Mutex::default(),
+            distrusted: Mutex::default(),
             demand: watch::channel(0).0,
             changed: Notify::new(),
             moved: watch::channel(()).0,
@@ -209,8 +212,14 @@ impl Agenda {
         lock(&self.0.keys).clone()
     }
 
-    /// Nothing counts as recorded any more.
-    pub fn record_again(&self) {
+    /// Whether what an alarm is about was dropped in this life of the house.
+    pub fn is_distrusted(&self, alarm: i64) -> bool {
+        lock(&self.0.distrusted).contains(&alarm)
+    }
+
+    /// What an alarm is about was dropped: nothing counts as recorded any more.
+    pub fn distrusted(&self, alarm: i64) {
+        lock(&self.0.distrusted).insert(alarm);
         lock(&self.0.recorded).clear();
         self.tell();
     }

@@ -122,9 +122,11 @@ impl Recorder {
     async fn settle_all(&self) -> anyhow::Result<Seen> {
         let mut all = Seen::All;
         for EvalAlarm { id, alarm, .. } in self.db.unsettled_alarms().await? {
-            self.evaluator.ask(Distrust { trace_key: alarm.trace_key.clone() }).await??;
-            // the bases are recorded afresh
-            self.agenda.record_again();
+            // once: what was recorded since relies on nothing of before
+            if !self.agenda.is_distrusted(id) {
+                self.evaluator.ask(Distrust { trace_key: alarm.trace_key.clone() }).await??;
+                self.agenda.distrusted(id);
+            }
             let again = intake::Distrust { alarm: id, summary: alarm.summary, system: alarm.system };
             match self.intake.ask(again).await?? {
                 Seen::All => self.db.settle_alarm(id).await?,

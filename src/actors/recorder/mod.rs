@@ -26,6 +26,9 @@ pub const MAILBOX: usize = 16;
 /// After something failed that may heal by itself: a full disk, a Nix that is being replaced.
 const PAUSE: Duration = Duration::from_secs(60);
 
+/// At the start, repositories are being opened.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
 /// What a Recorder works with.
 #[derive(Clone)]
 pub struct Recorder {
@@ -52,6 +55,12 @@ enum Step {
     Alarm,
 }
 
+/// When to look again for alarms that were not followed to their end; `None`: there are none.
+struct Unsettled {
+    due: Option<Instant>,
+    pause: Duration,
+}
+
 /// Whether all that follows from alarms is done.
 enum Settled {
     All,
@@ -60,7 +69,7 @@ enum Settled {
 
 impl Recorder {
     async fn work(self) {
-        let mut unsettled = Some(Instant::now());
+        let mut unsettled = Unsettled { due: Some(Instant::now()), pause: FIRST_PAUSE };
         loop {
             match self.step(&mut unsettled).await {
                 Step::Done | Step::Alarm => {}
@@ -68,7 +77,7 @@ impl Recorder {
                 Step::Failed => tokio::time::sleep(PAUSE).await,
                 Step::Nothing => {
                     self.does(if self.agenda.records() { Doing::Nothing } else { Doing::Off });
-                    let due = unsettled.map(tokio::time::Instant::from_std);
+                    let due = unsettled.due.map(tokio::time::Instant::from_std);
                     tokio::select! {
                         () = self.agenda.changed() => {}
                         () = tokio::time::sleep_until(due.unwrap_or_else(tokio::time::Instant::now)), if due.is_some() => {}
@@ -79,18 +88,18 @@ impl Recorder {
     }
 
     /// What matters most: that nothing wrong stays in use, then that nothing wrong is found, then that the next review is quick.
-    /// `unsettled`: when to look again for alarms that were not followed to their end.
-    async fn step(&self, unsettled: &mut Option<Instant>) -> Step {
-        if unsettled.is_some_and(|due| due <= Instant::now()) {
-            *unsettled = match self.settle().await {
+    async fn step(&self, unsettled: &mut Unsettled) -> Step {
+        if unsettled.due.is_some_and(|due| due <= Instant::now()) {
+            unsettled.due = match self.settle().await {
                 Settled::All => None,
-                Settled::NotYet => Some(Instant::now() + PAUSE),
+                Settled::NotYet => Some(Instant::now() + unsettled.pause),
             };
+            unsettled.pause = (unsettled.pause * 2).min(PAUSE);
         }
         match self.check_one().await {
             Step::Nothing => self.record_one().await,
             Step::Alarm => {
-                *unsettled = Some(Instant::now());
+                *unsettled = Unsettled { due: Some(Instant::now()), pause: FIRST_PAUSE };
                 Step::Alarm
             }
             step @ (Step::Done | Step::Preempted | Step::Failed) => step,
