@@ -32,10 +32,9 @@ pub fn parse(printed: &str, tree: &str) -> EvalError {
     }
     let text = message.join("\n");
     let text = text.trim().strip_prefix("error: ").unwrap_or(text.trim());
-    EvalError {
-        message: shorten(&without_state(text), tree),
-        position: position.filter(|position| !position.file.ends_with("/driver.nix")),
-    }
+    // where a recursion closes depends on where it was entered, and so on what was evaluated before
+    let is_steady = |position: &Position| !position.file.ends_with("/driver.nix") && !text.starts_with("infinite recursion");
+    EvalError { message: shorten(&without_state(text), tree), position: position.filter(is_steady) }
 }
 
 /// A thrown text may itself hold a line that begins with `error:`; the error proper begins after the last frame of the trace.
@@ -180,6 +179,12 @@ mod tests {
         for (printed, told) in cases {
             assert_eq!(parse(&format!("error: {printed}\n"), "/t").message, told);
         }
+    }
+
+    #[test]
+    fn an_infinite_recursion_has_no_position() {
+        let error = parse("error: infinite recursion encountered\n       at /t/a.nix:3:5:\n            2| x\n", "/t");
+        assert_eq!(error, EvalError { message: "infinite recursion encountered".into(), position: None });
     }
 
     #[test]

@@ -278,6 +278,21 @@ fn pits() -> Vec<Pit> {
             set("f.nix", "false"),
         ),
         pit(
+            "an infinite recursion that is entered elsewhere",
+            &[
+                (
+                    "default.nix",
+                    "let p = d \"${q}\"; q = d \"${p}\"; in { a = p; b = builtins.seq (builtins.readFile ./x) q; c = builtins.seq (builtins.readFile ./y) p; }",
+                ),
+                ("x", "1"),
+                ("y", "1"),
+            ],
+            |tree| {
+                tree.put("x", Entry::file("2"));
+                tree.put("y", Entry::file("2"));
+            },
+        ),
+        pit(
             "what one error hides",
             &[
                 ("default.nix", "{ a = d (if builtins.pathExists ./x then throw \"x\" else builtins.readFile ./y); }"),
