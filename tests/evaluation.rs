@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use snowgate::config::repository::{Jobset, JobsetSource};
 use snowgate::domain::{Attr, AttrPath, Evaluation, System};
-use snowgate::eval::{Confinement, Evaluator, Limits, Request};
+use snowgate::eval::trace::Known;
+use snowgate::eval::{Confinement, Evaluator, Limits, Request, wholly_known};
 
 struct Tree {
     directory: tempfile::TempDir,
@@ -285,4 +286,48 @@ fn processes_that_name(checkout: &Path) -> usize {
         .filter_map(|entry| std::fs::read_to_string(entry.path().join("cmdline")).ok())
         .filter(|line| line.contains(&needle))
         .count()
+}
+
+#[actix::test]
+async fn what_is_known_is_not_evaluated_and_the_result_is_the_same() {
+    let tree = Tree::new(&format!(
+        r#"{PRELUDE} {{
+            a = d "a";
+            b = {{ recurseForDerivations = true; c = d "c"; e = throw "e"; function = x: x; }};
+            deep = let f = n: f (n + 1) + 1; in d "x${{toString (f 1)}}";
+        }}"#
+    ));
+    let evaluator = tree.evaluator(LIMITS);
+    let nobody: snowgate::eval::Progress = Arc::new(|_, _, _| {});
+    let full = evaluator.evaluate(&tree.request(), None, nobody.clone()).await.unwrap();
+    assert!(full.lasting);
+    let paths: Vec<String> = full.found.keys().map(ToString::to_string).collect();
+    assert_eq!(paths, ["", "a", "b", "b.c", "b.e", "b.function", "deep"]);
+    let known = |unknown: &[&str]| {
+        let mut known = Known { full_millis: 10_000, ..Known::default() };
+        for (path, found) in &full.found {
+            match unknown.contains(&path.to_string().as_str()) {
+                true => known.dirty += 1,
+                false => drop(known.found.insert(path.clone(), found.clone())),
+            }
+        }
+        Arc::new(known)
+    };
+    for (unknown, evaluated, reused) in [(&["a"][..], 1, 5), (&["", "b", "b.e"], 2, 4), (&["b.function"], 1, 5)] {
+        assert_eq!(wholly_known(&tree.request(), known(unknown)).map(|whole| whole.evaluation.attrs), None, "{unknown:?}");
+        let again = evaluator.evaluate(&tree.request(), Some(known(unknown)), nobody.clone()).await.unwrap();
+        assert_eq!((&again.evaluation.attrs, &again.found), (&full.evaluation.attrs, &full.found), "{unknown:?}");
+        let stats = &again.evaluation.stats;
+        assert_eq!((stats.attrs_evaluated, stats.attrs_reused), (evaluated, reused), "{unknown:?}");
+        assert!(stats.cpu_seconds > 0.0 && stats.peak_memory_bytes > 0);
+    }
+    // whether a call is too deep depends on what was evaluated before it
+    let again = evaluator.evaluate(&tree.request(), Some(known(&["deep"])), nobody.clone()).await.unwrap();
+    assert_eq!((&again.evaluation.attrs, again.evaluation.stats.attrs_reused), (&full.evaluation.attrs, 0));
+    // no checkout, no process
+    let mut nowhere = tree.request();
+    nowhere.checkout = "/nonexistent".into();
+    let whole = wholly_known(&nowhere, known(&[])).unwrap();
+    assert_eq!((&whole.evaluation.attrs, &whole.found), (&full.evaluation.attrs, &full.found));
+    assert_eq!((whole.evaluation.stats.attrs_evaluated, whole.evaluation.stats.attrs_reused), (0, 6));
 }

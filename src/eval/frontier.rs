@@ -4,7 +4,7 @@
 //! What is known from before is found at once, in the place where it would have been asked for: whatever follows from it (the names
 //! below a set, a set that contains itself, the limits) follows as if it had been evaluated.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::start::{self, Start};
@@ -57,8 +57,9 @@ pub struct Frontier {
     attrs: BTreeMap<AttrPath, Attr>,
     /// As the evaluating processes told it, without what may be something else another time.
     found: BTreeMap<AttrPath, Found>,
-    /// Named by the jobset and also below another name of it, so asked for in two ways: one path has two results.
-    twice: BTreeSet<AttrPath>,
+    /// One name of the jobset lies below another, so that it is asked for in two ways, and may have two results: what is found
+    /// depends on which comes first. Nothing is known of such an evaluation, and nothing is learnt of it.
+    overlaps: bool,
     /// The names of each set on the way, to notice one that contains itself.
     sets: BTreeMap<AttrPath, Vec<String>>,
     total: u64,
@@ -75,7 +76,7 @@ pub struct Frontier {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Results {
     pub attrs: BTreeMap<AttrPath, Attr>,
-    /// Sets, nothings and the root included; without what is not lasting. Empty where the frontier was bounded.
+    /// Sets, nothings and the root included; without what is not lasting. Empty where it depends on the order of things.
     pub found: BTreeMap<AttrPath, Found>,
 }
 
@@ -87,7 +88,7 @@ impl Frontier {
             waiting: VecDeque::new(),
             attrs: BTreeMap::new(),
             found: BTreeMap::new(),
-            twice: BTreeSet::new(),
+            overlaps: false,
             sets: BTreeMap::new(),
             total: 0,
             asked: 0,
@@ -137,7 +138,10 @@ impl Frontier {
         let is_below = |path: &AttrPath| {
             paths.iter().any(|other| other.names().len() < path.names().len() && path.names().starts_with(other.names()))
         };
-        self.twice = paths.iter().filter(|path| is_below(path)).cloned().collect();
+        if paths.iter().any(is_below) {
+            self.overlaps = true;
+            self.known = None;
+        }
         for path in paths {
             let Some((name, prefix)) = path.names().split_last() else { continue };
             self.total += 1;
@@ -154,6 +158,10 @@ impl Frontier {
 
     /// What an evaluating process told.
     pub fn found(&mut self, path: AttrPath, found: Found) {
+        let found = match found {
+            Found::Value(Attr::Failed(error)) if is_the_machine_s(&error) => return self.ended(path, error),
+            found => found,
+        };
         self.cold |= self.known.is_some() && overflows(&found);
         self.asked += self.counts(&path, &found);
         self.remember(&path, &found);
@@ -170,7 +178,7 @@ impl Frontier {
 
     /// Whether it is known, and then found.
     fn answer(&mut self, path: &AttrPath) -> bool {
-        let Some(known) = self.known.clone().filter(|_| !self.twice.contains(path)) else { return false };
+        let Some(known) = self.known.clone() else { return false };
         let Some(found) = known.found.get(path) else { return false };
         self.reused += self.counts(path, found);
         self.remember(path, found);
@@ -189,9 +197,7 @@ impl Frontier {
     }
 
     fn remember(&mut self, path: &AttrPath, found: &Found) {
-        if !self.twice.contains(path) {
-            self.found.insert(path.clone(), found.clone());
-        }
+        self.found.insert(path.clone(), found.clone());
     }
 
     fn take(&mut self, path: AttrPath, found: Found) {
@@ -218,10 +224,8 @@ impl Frontier {
         }
         self.bytes += bytes;
         self.total += names.len() as u64;
-        let is_known = |name: &&String| {
-            let child = path.child(name.as_str());
-            !self.twice.contains(&child) && self.known.as_ref().is_some_and(|known| known.found.contains_key(&child))
-        };
+        let is_known =
+            |name: &&String| self.known.as_ref().is_some_and(|known| known.found.contains_key(&path.child(name.as_str())));
         let (known, unknown): (Vec<&String>, Vec<&String>) = names.iter().partition(is_known);
         // in order, before what else waits: a set's attributes share its files
         for chunk in unknown.chunks(self.batch_names).rev() {
@@ -319,14 +323,39 @@ impl Frontier {
     }
 
     pub fn into_results(self) -> Results {
-        let found = if self.bounded { BTreeMap::new() } else { self.found };
+        let found = if self.bounded || self.overlaps { BTreeMap::new() } else { self.found };
         Results { attrs: self.attrs, found }
     }
 }
 
+/// Nix's words for what the operating system refused it, and the system's own (strerror(3)): another time it may not. A change that
+/// throws such a text itself only makes its attribute one that is always evaluated.
+fn is_the_machine_s(error: &EvalError) -> bool {
+    let words = [
+        "std::bad_alloc",
+        "out of memory",
+        "Out of Memory",
+        "Cannot allocate memory",
+        "Too many open files",
+        "No space left on device",
+        "Disk quota exceeded",
+        "Input/output error",
+        "Resource temporarily unavailable",
+    ];
+    words.iter().any(|words| beginning(error).contains(words))
+}
+
+/// A text of megabytes is nobody's but the change's.
+fn beginning(error: &EvalError) -> &str {
+    const BYTES: usize = 4096;
+    let end = error.message.len().min(BYTES);
+    let end = (0..=end).rev().find(|end| error.message.is_char_boundary(*end)).unwrap_or(0);
+    &error.message[..end]
+}
+
 /// Nix's words for a call that is nested deeper than `max-call-depth`.
 fn overflows(found: &Found) -> bool {
-    matches!(found, Found::Value(Attr::Failed(error)) if error.message.contains("max-call-depth"))
+    matches!(found, Found::Value(Attr::Failed(error)) if beginning(error).contains("max-call-depth"))
 }
 
 fn too_much() -> Found {
@@ -487,6 +516,7 @@ mod tests {
             let found = full.found.iter().filter(|_| *choose.next().unwrap()).map(|(path, found)| (path.clone(), found.clone()));
             let known = Arc::new(Known { found: found.collect(), ..Known::default() });
             let (incremental, asked_now, reused_now, cold) = explore(&world, &start, batch, Some(known.clone()));
+            proptest::prop_assume!(!matches!(&start, Start::Named(_)) || !full.found.is_empty());
             assert_eq!(incremental, full);
             assert_eq!(asked_now + reused_now, asked);
             let overflow_asked = full.found.iter().any(|(path, found)| overflows(found) && !known.found.contains_key(path));
@@ -494,9 +524,22 @@ mod tests {
             let all = Arc::new(Known { found: full.found.clone().into_iter().collect(), ..Known::default() });
             let (again, asked_now, ..) = explore(&world, &start, batch, Some(all));
             assert_eq!(again, full);
-            let ambiguous = matches!(&start, Start::Named(paths) if paths.len() > 1);
-            assert!(asked_now == 0 || ambiguous);
+            assert_eq!(asked_now, 0);
         }
+    }
+
+    #[test]
+    fn names_that_overlap_are_evaluated() {
+        let paths = ["a", "a.b"].map(|path| path.parse().unwrap());
+        let found = paths.clone().map(|path| (path, Found::Nothing)).into();
+        let mut frontier = Frontier::new(10, Some(Arc::new(Known { found, ..Known::default() })));
+        assert_eq!(frontier.begin(&Start::Named(paths.to_vec())), Root::Settled);
+        for path in paths {
+            assert!(frontier.next().is_some());
+            frontier.found(path, Found::Nothing);
+        }
+        assert_eq!((frontier.asked(), frontier.reused()), (2, 0));
+        assert_eq!(frontier.into_results().found, BTreeMap::new());
     }
 
     #[test]
@@ -506,8 +549,10 @@ mod tests {
         frontier.found(AttrPath::new(["n0"]), Found::Nothing);
         frontier.ended(AttrPath::new(["n1"]), EvalError { message: "too long".into(), position: None });
         assert!(!frontier.is_lasting());
+        let refused = EvalError { message: "opening file 'a.nix': Too many open files".into(), position: None };
+        frontier.found(AttrPath::new(["n2"]), Found::Value(Attr::Failed(refused)));
         let Results { attrs, found } = frontier.into_results();
-        assert_eq!((attrs.len(), found.len()), (1, 2));
+        assert_eq!((attrs.len(), found.len()), (2, 2));
         assert!(!found.contains_key(&AttrPath::new(["n1"])));
     }
 

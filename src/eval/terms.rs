@@ -52,7 +52,7 @@ pub struct Evaluated {
     pub evaluation: Evaluation,
     /// What every path was found to be, as the evaluating processes told it: sets, what is neither, and the root (the empty path)
     /// included; without what is not lasting. Of a flake's default outputs the root is the set of those that there are. Empty where
-    /// the evaluation is larger than anything may be: such a one is never traced.
+    /// the evaluation is larger than anything may be, or what the jobset names overlaps: such a one is never traced.
     pub found: BTreeMap<AttrPath, Found>,
     /// False where a limit of this machine, or a killed process, stands in it as an error.
     pub lasting: bool,

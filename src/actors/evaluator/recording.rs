@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::traces::{Plain, Traces};
 use super::{EvaluateError, Reuse, Tools, What, house};
 use crate::actors::events::Event;
-use crate::domain::{AttrPath, ReviewId};
+use crate::domain::{AttrPath, ReviewId, Side};
 use crate::eval::Request;
 use crate::eval::trace::bindings::Tracked;
 use crate::eval::trace::{Control, Fragment, Order, TraceSet, Tracing};
@@ -139,7 +139,12 @@ impl Tools {
         let plain = match traces.plain(&key).filter(|plain| record.reuse == Reuse::Known || plain.full_millis.is_some()) {
             Some(plain) => plain,
             None => {
-                let nobody: crate::eval::Progress = Arc::new(|_, _, _| {});
+                let (events, review) = (self.events.clone(), record.review.clone());
+                let progress: crate::eval::Progress = Arc::new(move |done, total, errors| {
+                    if let Some(id) = review.clone() {
+                        events.send(Event::Evaluation { id, side: Side::Base, done, total, errors });
+                    }
+                });
                 self.evaluate_now(
                     traces,
                     &record.what.repository,
@@ -147,7 +152,7 @@ impl Tools {
                     &key,
                     record.reuse,
                     record.review.as_ref(),
-                    nobody,
+                    progress,
                 )
                 .await?;
                 traces.plain(&key).ok_or_else(|| house("the results of an evaluation were not kept"))?
