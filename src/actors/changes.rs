@@ -16,9 +16,24 @@ const TRACKED_FILES: usize = 500;
 /// Files that are held in memory at once to find those.
 const AT_ONCE: usize = 1000;
 
+/// Files that Nix is asked of in one comparison at most; of what more changed in parts, all has changed.
+const ASKED: usize = 16;
+
+/// Whether Nix takes a text for a file of its language.
+pub trait Syntax {
+    fn takes(&self, text: &[u8]) -> impl Future<Output = bool> + Send;
+}
+
 /// From `a`, the tree of the set, to `b`: a few milliseconds of git, and of each changed file that the set tracks by binding, a parse
-/// of what it was and of what it is.
-pub async fn changes_between(repository: &Repository, a: &TreeId, b: &TreeId, set: &TraceSet) -> Result<Changes, GitError> {
+/// of what it was and of what it is, and where only parts changed, Nix's own: a fault in one value, such as a variable that nothing
+/// binds, is one of the whole file.
+pub async fn changes_between(
+    repository: &Repository,
+    syntax: &impl Syntax,
+    a: &TreeId,
+    b: &TreeId,
+    set: &TraceSet,
+) -> Result<Changes, GitError> {
     let raw = repository.tree_changes(a, b).await?;
     let mut changes = changed_keys(&raw);
     let tracked = changed_and_tracked(set, &changes);
@@ -31,13 +46,24 @@ pub async fn changes_between(repository: &Repository, a: &TreeId, b: &TreeId, se
     let bytes = repository.read_blobs(&blobs).await?;
     let bytes: HashMap<ObjectId, Vec<u8>> = blobs.into_iter().zip(bytes).filter_map(|(id, bytes)| Some((id, bytes?))).collect();
     let splits = beside_the_arbiter(move || {
-        bytes.into_iter().map(|(id, bytes)| (id, split(&bytes))).collect::<HashMap<ObjectId, Option<Split>>>()
+        let split = |(id, bytes): (ObjectId, Vec<u8>)| (id, (split(&bytes), bytes));
+        bytes.into_iter().map(split).collect::<HashMap<ObjectId, (Option<Split>, Vec<u8>)>>()
     });
     let splits = splits.await?;
+    let mut asked = 0;
     for (path, keys) in tracked {
-        let of = |entry: Option<&RawEntry>| entry.and_then(|entry| splits.get(&entry.id)).and_then(Option::as_ref);
+        let of = |entry: Option<&RawEntry>| entry.and_then(|entry| splits.get(&entry.id));
         let change = versions.get(path);
         let (old, new) = (change.and_then(|change| of(change.old.as_ref())), change.and_then(|change| of(change.new.as_ref())));
+        let old = old.and_then(|(split, _)| split.as_ref());
+        let new = match new {
+            Some((Some(split), text)) if old.is_some_and(|old| changed_in_parts(old, split)) => {
+                asked += 1;
+                (asked <= ASKED && syntax.takes(text).await).then_some(split)
+            }
+            Some((split, _)) => split.as_ref(),
+            None => None,
+        };
         changes.keys.extend(keys.into_iter().filter(|key| differs(key, old, new)).cloned());
     }
     Ok(changes)
@@ -64,6 +90,10 @@ fn changed_and_tracked<'a>(set: &'a TraceSet, changes: &Changes) -> HashMap<&'a 
 
 fn ids(change: &RawChange) -> impl Iterator<Item = ObjectId> {
     [&change.old, &change.new].into_iter().flatten().map(|entry| entry.id.clone())
+}
+
+fn changed_in_parts(old: &Split, new: &Split) -> bool {
+    old.skeleton == new.skeleton && old.bodies != new.bodies
 }
 
 /// Whether a part of a file has another value. With another skeleton, or where either version can't be split, all of it has.
@@ -148,6 +178,15 @@ mod tests {
         format!("{{ f }}:\n{{\n{}}}\n", fillers.chain(bindings).collect::<String>())
     }
 
+    /// Takes everything but one variable.
+    struct NoUnbound;
+
+    impl Syntax for NoUnbound {
+        async fn takes(&self, text: &[u8]) -> bool {
+            !String::from_utf8_lossy(text).contains("unbound")
+        }
+    }
+
     /// A set that has read all that there is of a file.
     fn set(tree: TreeId, path: &str) -> TraceSet {
         let mut set = TraceSet::new(tree, Default::default(), 0);
@@ -171,7 +210,7 @@ mod tests {
                     fixture.commit("removed", &[])
                 }
             };
-            let changes = changes_between(&repository, &base, &fixture.tree("HEAD"), &set).await.unwrap();
+            let changes = changes_between(&repository, &NoUnbound, &base, &fixture.tree("HEAD"), &set).await.unwrap();
             assert!(!changes.keys.contains(&Key::Content("other".into())));
             assert!(changes.keys.contains(&Key::Content("all.nix".into())));
             let parts = changes.keys.into_iter().filter(|key| matches!(key, Key::Skeleton(_) | Key::Binding(..)));
@@ -184,6 +223,7 @@ mod tests {
         assert_eq!(changed(Some(file(&[("a", "1"), ("c", "2")]))).await, all);
         assert_eq!(changed(Some(file(&[("a", "1"), ("b", "2"), ("c", "3")]))).await, all);
         assert_eq!(changed(Some(file(&[("a", "1"), ("b", ")")]))).await, all);
+        assert_eq!(changed(Some(file(&[("a", "unbound"), ("b", "2")]))).await, all);
         assert_eq!(changed(Some("{ }".into())).await, all);
         assert_eq!(changed(None).await, all);
     }

@@ -23,6 +23,7 @@ pub mod self_check;
 mod start;
 mod store_access;
 pub mod stored;
+mod syntax;
 mod terms;
 pub mod trace;
 mod worker;

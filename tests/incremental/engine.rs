@@ -80,6 +80,14 @@ impl House {
     }
 }
 
+struct Nix<'a>(&'a Evaluator);
+
+impl snowgate::actors::changes::Syntax for Nix<'_> {
+    async fn takes(&self, text: &[u8]) -> bool {
+        self.0.takes(text, &Default::default()).await
+    }
+}
+
 /// A recording and what it made of a set.
 pub struct Recording {
     pub set: TraceSet,
@@ -183,7 +191,7 @@ impl House {
     }
 
     pub async fn changes(&self, set: &TraceSet, to: &TreeId) -> Changes {
-        snowgate::actors::changes::changes_between(&self.repository, &set.tree, to, set).await.unwrap()
+        snowgate::actors::changes::changes_between(&self.repository, &Nix(&self.evaluator), &set.tree, to, set).await.unwrap()
     }
 
     /// What `set` knows of another tree, said to be worth it.

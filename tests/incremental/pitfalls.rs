@@ -167,6 +167,16 @@ fn pits() -> Vec<Pit> {
             in_all("c = 1", "c = 22"),
         ),
         pit(
+            "a variable that nothing binds, in a body that nothing evaluates",
+            &[("default.nix", ALL), ("all.nix", &many("  a = d 1;\n  unused = x: x;\n"))],
+            in_all("x: x", "x: y"),
+        ),
+        pit(
+            "a set that names something twice, in a body that another attribute is",
+            &[("default.nix", ALL), ("all.nix", &many("  a = d 1;\n  b = d 2;\n"))],
+            in_all("d 2", "d { c = 1; c = 2; }"),
+        ),
+        pit(
             "two values change places",
             &[("default.nix", ALL), ("all.nix", &many("  a = d self.b;\n  b = 1;\n  c = 2;\n"))],
             in_all("  b = 1;\n  c = 2;\n", "  c = 2;\n  b = 1;\n"),

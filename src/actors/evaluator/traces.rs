@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
 
 use super::Tools;
-use crate::actors::changes::{Tracking, changes_between};
-use crate::domain::{AttrPath, TreeId};
+use crate::actors::changes::{Syntax, Tracking, changes_between};
+use crate::domain::AttrPath;
 use crate::eval::trace::{Changes, Known, TraceSet};
 use crate::eval::{Confinement, Found, Request};
 use crate::git::Repository;
@@ -140,7 +140,7 @@ impl Tools {
         let mut nearest: Option<Near> = None;
         for listed in listed.into_iter().take(LOOKED_AT) {
             let Some(set) = self.set(traces, &key, listed.id).await? else { continue };
-            let near = between(repository, set, &request.tree).await?;
+            let near = self.between(repository, set, request).await?;
             if nearest.as_ref().is_none_or(|nearest| cost(&near.known) < cost(&nearest.known)) {
                 nearest = Some(near);
             }
@@ -149,6 +149,20 @@ impl Tools {
             }
         }
         Ok(nearest)
+    }
+
+    /// What a set says of the request's tree.
+    async fn between(&self, repository: &Repository, set: Arc<TraceSet>, request: &Request) -> anyhow::Result<Near> {
+        let nix = Nix { evaluator: &self.evaluator, request };
+        let changes = match set.tree == request.tree {
+            true => Changes::default(),
+            false => changes_between(repository, &nix, &set.tree, &request.tree, &set).await?,
+        };
+        let near = tokio::task::spawn_blocking(move || {
+            let known = Arc::new(set.known(&changes));
+            Near { set, changes: Arc::new(changes), known }
+        });
+        Ok(near.await?)
     }
 
     async fn set(&self, traces: &Traces, key: &str, id: SetId) -> anyhow::Result<Option<Arc<TraceSet>>> {
@@ -168,17 +182,16 @@ impl Tools {
     }
 }
 
-/// What a set says of another tree.
-async fn between(repository: &Repository, set: Arc<TraceSet>, tree: &TreeId) -> anyhow::Result<Near> {
-    let changes = match set.tree == *tree {
-        true => Changes::default(),
-        false => changes_between(repository, &set.tree, tree, &set).await?,
-    };
-    let near = tokio::task::spawn_blocking(move || {
-        let known = Arc::new(set.known(&changes));
-        Near { set, changes: Arc::new(changes), known }
-    });
-    Ok(near.await?)
+/// Nix, as it evaluates what is requested.
+struct Nix<'a> {
+    evaluator: &'a crate::eval::Evaluator,
+    request: &'a Request,
+}
+
+impl Syntax for Nix<'_> {
+    async fn takes(&self, text: &[u8]) -> bool {
+        self.evaluator.takes(text, &self.request.options).await
+    }
 }
 
 fn cost(known: &Known) -> (u64, usize) {
