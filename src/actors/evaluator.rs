@@ -217,8 +217,12 @@ impl Tools {
         let started = std::time::Instant::now();
         let generation = traces.generation();
         let known = match reuse {
-            Reuse::Known => self.nearest(traces, repository, &request).await.map(|near| near.known),
+            Reuse::Known => self.nearest(traces, repository, &request).await,
             Reuse::Nothing => None,
+        };
+        let known = match known {
+            Some(near) => Some(near.known().await.map_err(house)?),
+            None => None,
         };
         let whole = match known.clone() {
             Some(known) => {

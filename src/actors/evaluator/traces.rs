@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
+use tokio::task::JoinError;
 
 use super::Tools;
 use crate::actors::changes::{Syntax, Tracking, changes_between};
 use crate::domain::AttrPath;
-use crate::eval::trace::{Changes, Known, TraceSet};
+use crate::eval::trace::{Changes, Dirty, Known, TraceSet};
 use crate::eval::{Confinement, Found, Request};
 use crate::git::Repository;
 
@@ -50,12 +51,19 @@ pub(super) struct Plain {
     pub full_millis: Option<u64>,
 }
 
-/// A trace set, how its tree differs from the wanted one, and what that leaves of it.
+/// A trace set, how its tree differs from the wanted one, and what of it that leaves dirty.
 #[derive(Clone)]
 pub(super) struct Near {
     pub set: Arc<TraceSet>,
     pub changes: Arc<Changes>,
-    pub known: Arc<Known>,
+    dirty: Dirty,
+}
+
+impl Near {
+    /// What is true in the wanted tree.
+    pub(super) async fn known(self) -> Result<Arc<Known>, JoinError> {
+        tokio::task::spawn_blocking(move || Arc::new(self.set.known_but(&self.dirty))).await
+    }
 }
 
 impl Default for Traces {
@@ -141,10 +149,10 @@ impl Tools {
         for listed in listed.into_iter().take(LOOKED_AT) {
             let Some(set) = self.set(traces, &key, listed.id).await? else { continue };
             let near = self.between(repository, set, request).await?;
-            if nearest.as_ref().is_none_or(|nearest| cost(&near.known) < cost(&nearest.known)) {
+            if nearest.as_ref().is_none_or(|nearest| cost(&near.dirty) < cost(&nearest.dirty)) {
                 nearest = Some(near);
             }
-            if nearest.as_ref().is_some_and(|near| near.known.dirty == 0) {
+            if nearest.as_ref().is_some_and(|near| near.dirty.results == 0) {
                 break;
             }
         }
@@ -159,8 +167,8 @@ impl Tools {
             false => changes_between(repository, &nix, &set.tree, &request.tree, &set).await?,
         };
         let near = tokio::task::spawn_blocking(move || {
-            let known = Arc::new(set.known(&changes));
-            Near { set, changes: Arc::new(changes), known }
+            let dirty = set.dirty(&changes);
+            Near { set, changes: Arc::new(changes), dirty }
         });
         Ok(near.await?)
     }
@@ -194,6 +202,6 @@ impl Syntax for Nix<'_> {
     }
 }
 
-fn cost(known: &Known) -> (u64, usize) {
-    (known.dirty_millis.unwrap_or(u64::MAX), known.dirty)
+fn cost(dirty: &Dirty) -> (u64, usize) {
+    (dirty.millis.unwrap_or(u64::MAX), dirty.results)
 }

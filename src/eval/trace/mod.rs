@@ -38,7 +38,7 @@ pub use control::{Always, Control, Order};
 pub use key::{Changes, Key};
 pub use probe::Tracing;
 pub use recorder::Recorded;
-pub use set::{Fragment, FragmentNode, Known, Node, NodeId, TraceSet, Traced};
+pub use set::{Dirty, Fragment, FragmentNode, Known, Node, NodeId, TraceSet, Traced};
 
 /// Increased when reads are heard otherwise, kept otherwise, or asked of files that are instrumented otherwise: what was recorded before is
 /// then recorded again.

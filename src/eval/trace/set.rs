@@ -1,6 +1,6 @@
 //! PURE: every attribute's result at one tree, and what it read.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use super::key::{Changes, Key};
 use crate::domain::{AttrPath, TreeId};
@@ -68,22 +68,14 @@ pub struct FragmentNode {
     pub millis: u32,
 }
 
-/// What some attributes cost together: a node that several have, or stand below, is paid for once.
-#[derive(Default)]
-struct Paid {
-    nodes: HashSet<NodeId>,
-    millis: u64,
-}
-
-impl Paid {
-    fn pay(&mut self, nodes: &[Node], node: NodeId) {
-        let mut at = Some(node);
-        while let Some(id) = at.filter(|id| self.nodes.insert(*id)) {
-            let node = &nodes[id as usize];
-            self.millis += u64::from(node.millis);
-            at = node.parent;
-        }
-    }
+/// Which results are no longer true in another tree.
+#[derive(Debug, Clone)]
+pub struct Dirty {
+    /// For each node, whether what it or a node above it read has changed.
+    nodes: Vec<bool>,
+    pub results: usize,
+    /// As [`Known::dirty_millis`].
+    pub millis: Option<u64>,
 }
 
 impl TraceSet {
@@ -105,37 +97,62 @@ impl TraceSet {
         dirty
     }
 
-    /// What is still true in the tree that differs from ours by `changes`.
-    pub fn known(&self, changes: &Changes) -> Known {
-        let dirty_nodes = self.dirty_nodes(changes);
-        let mut known = Known { full_millis: self.full_millis, ..Known::default() };
-        let (mut dirty, mut all) = (Paid::default(), Paid::default());
-        let mut untraced = 0;
-        for (path, traced) in &self.results {
-            match traced.node {
-                Some(node) if !dirty_nodes[node as usize] => {
-                    all.pay(&self.nodes, node);
-                    known.found.insert(path.clone(), traced.found.clone());
-                    continue;
-                }
+    /// What is no longer true in the tree that differs from ours by `changes`: milliseconds for a hundred thousand results.
+    pub fn dirty(&self, changes: &Changes) -> Dirty {
+        let nodes = self.dirty_nodes(changes);
+        let mut traced = vec![false; self.nodes.len()];
+        let (mut dirty, mut untraced) = (0, 0);
+        for node in self.results.values().map(|traced| traced.node) {
+            match node {
                 Some(node) => {
-                    all.pay(&self.nodes, node);
-                    dirty.pay(&self.nodes, node);
+                    traced[node as usize] = true;
+                    dirty += u64::from(nodes[node as usize]);
                 }
                 None => untraced += 1,
             }
-            known.dirty += 1;
         }
+        // a node that several results have, or stand below, is paid for once
+        let all = self.millis_with_those_above(traced.clone());
+        let of_dirty = self.millis_with_those_above(traced.iter().zip(&nodes).map(|(traced, dirty)| *traced && *dirty).collect());
         // recording costs more than evaluating, by about the same factor everywhere: only the shares count
         let results = self.results.len().max(1) as u64;
         let share = |millis: u64, part: u64, all: u64| (u128::from(millis) * u128::from(part) / u128::from(all)) as u64;
         let of_untraced = share(self.full_millis, untraced, results);
-        let of_dirty = match all.millis {
-            0 => share(self.full_millis, known.dirty as u64 - untraced, results),
-            all => share(self.full_millis - of_untraced, dirty.millis, all),
+        let of_dirty = match all {
+            0 => share(self.full_millis, dirty, results),
+            all => share(self.full_millis - of_untraced, of_dirty, all),
         };
-        known.dirty_millis = (self.full_millis > 0).then_some(of_untraced + of_dirty);
-        known
+        let millis = (self.full_millis > 0).then_some(of_untraced + of_dirty);
+        Dirty { nodes, results: (dirty + untraced) as usize, millis }
+    }
+
+    fn millis_with_those_above(&self, mut wanted: Vec<bool>) -> u64 {
+        let mut millis = 0;
+        for (index, node) in self.nodes.iter().enumerate().rev() {
+            if wanted[index] {
+                millis += u64::from(node.millis);
+                if let Some(parent) = node.parent {
+                    wanted[parent as usize] = true;
+                }
+            }
+        }
+        millis
+    }
+
+    /// What is still true in the tree that differs from ours by `changes`.
+    pub fn known(&self, changes: &Changes) -> Known {
+        self.known_but(&self.dirty(changes))
+    }
+
+    /// All but what is dirty.
+    pub fn known_but(&self, dirty: &Dirty) -> Known {
+        let mut found = HashMap::with_capacity(self.results.len() - dirty.results);
+        for (path, traced) in &self.results {
+            if traced.node.is_some_and(|node| !dirty.nodes[node as usize]) {
+                found.insert(path.clone(), traced.found.clone());
+            }
+        }
+        Known { found, dirty: dirty.results, dirty_millis: dirty.millis, full_millis: self.full_millis }
     }
 
     /// The same at another tree, where a plain evaluation found `found`: nodes whose reads changed are stale, their shape stays.
