@@ -76,7 +76,7 @@ fn set() -> TraceSet {
     nodes.extend((0..100).map(|region| FragmentNode { parent: Some(0), own: own("regions", region, 40), millis: 50 }));
     let mut items = Vec::new();
     for group in 0..ATTRIBUTES / GROUP {
-        let mut own: Vec<Key> = (group * GROUP..(group + 1) * GROUP).flat_map(|n| package(n)).collect();
+        let mut own: Vec<Key> = (group * GROUP..(group + 1) * GROUP).flat_map(package).collect();
         own.extend((0..3).map(|n| Key::Binding("pkgs/top-level.nix".into(), ((group * 7 + n * 13) % 3000).to_string())));
         nodes.push(FragmentNode { parent: Some(1 + group % 100), own, millis: 10 });
         items.extend((group * GROUP..(group + 1) * GROUP).map(|n| (path(n), found(n), nodes.len() - 1)));

@@ -134,7 +134,7 @@ impl Tracking {
         for some in unknown.chunks(AT_ONCE) {
             let ids: Vec<ObjectId> = some.iter().map(|(_, id)| id.clone()).collect();
             let bytes = repository.read_blobs(&ids).await?;
-            let read: Vec<((String, ObjectId), Option<Vec<u8>>)> = some.iter().cloned().zip(bytes).collect();
+            let read: Vec<_> = some.iter().cloned().zip(bytes).collect();
             let of = |((path, id), bytes): ((String, ObjectId), Option<Vec<u8>>)| {
                 let file = bytes.and_then(|bytes| TrackedFile::new(path.clone(), &bytes, MARKS));
                 ((path, id), file.map(Arc::new))

@@ -96,6 +96,17 @@ pub enum Reuse {
     Nothing,
 }
 
+/// An evaluation that is to be done.
+struct Wanted {
+    repository: Repository,
+    request: Request,
+    /// Of the evaluation.
+    key: String,
+    reuse: Reuse,
+    /// Who asks for it.
+    review: Option<ReviewId>,
+}
+
 /// What changed attributes are asked besides.
 #[derive(Clone, Message)]
 #[rtype(result = "Result<Arc<Details>, EvaluateError>")]
@@ -130,10 +141,14 @@ impl Evaluator {
         let events = tools.events.clone();
         let progress: eval::Progress =
             Arc::new(move |done, total, errors| events.send(Event::Evaluation { id: review.clone(), side, done, total, errors }));
-        let (traces, repository) = (self.traces.clone(), evaluate.what.repository.clone());
-        let for_review = evaluate.review.clone();
-        let shared =
-            tools.evaluate(traces, repository, request, key.clone(), evaluate.reuse, for_review, progress).boxed().shared();
+        let wanted = Wanted {
+            repository: evaluate.what.repository.clone(),
+            request,
+            key: key.clone(),
+            reuse: evaluate.reuse,
+            review: Some(evaluate.review.clone()),
+        };
+        let shared = tools.evaluate(self.traces.clone(), wanted, progress).boxed().shared();
         // those that nobody waits for any more
         self.under_way.retain(|_, shared| shared.upgrade().is_some());
         if let Some(weak) = shared.downgrade() {
@@ -170,29 +185,20 @@ impl Tools {
         self.evaluator.trace_key(request, &self.nix.version)
     }
 
-    async fn evaluate(
-        self,
-        traces: Traces,
-        repository: Repository,
-        request: Request,
-        key: String,
-        reuse: Reuse,
-        review: ReviewId,
-        progress: eval::Progress,
-    ) -> Outcome {
+    async fn evaluate(self, traces: Traces, wanted: Wanted, progress: eval::Progress) -> Outcome {
         let started = std::time::Instant::now();
         if self.sees_trees_at_one_path()
-            && reuse == Reuse::Known
-            && let Some(mut known) = self.stored(&key).await
+            && wanted.reuse == Reuse::Known
+            && let Some(mut known) = self.stored(&wanted.key).await
         {
-            known.jobset = request.jobset.name.clone();
+            known.jobset = wanted.request.jobset.name.clone();
             // as many as were evaluated or reused then: paths that are no attributes of the evaluation among them
             let attrs_reused = (known.stats.attrs_evaluated + known.stats.attrs_reused).max(known.attrs.len() as u64);
             known.stats = EvalStats { attrs_reused, wall_seconds: started.elapsed().as_secs_f64(), ..EvalStats::default() };
             progress(attrs_reused, attrs_reused, 0);
             return Ok(Arc::new(known));
         }
-        self.evaluate_now(&traces, &repository, request, &key, reuse, Some(&review), progress).await
+        self.evaluate_now(&traces, wanted, progress).await
     }
 
     /// What can't be read is evaluated again.
@@ -204,20 +210,12 @@ impl Tools {
     }
 
     /// Evaluates what no trace set tells; the results are kept for a recording.
-    async fn evaluate_now(
-        &self,
-        traces: &Traces,
-        repository: &Repository,
-        mut request: Request,
-        key: &str,
-        reuse: Reuse,
-        review: Option<&ReviewId>,
-        progress: eval::Progress,
-    ) -> Outcome {
+    async fn evaluate_now(&self, traces: &Traces, wanted: Wanted, progress: eval::Progress) -> Outcome {
+        let Wanted { repository, mut request, key, reuse, review } = wanted;
         let started = std::time::Instant::now();
         let generation = traces.generation();
         let known = match reuse {
-            Reuse::Known => self.nearest(traces, repository, &request).await,
+            Reuse::Known => self.nearest(traces, &repository, &request).await,
             Reuse::Nothing => None,
         };
         let known = match known {
@@ -243,7 +241,7 @@ impl Tools {
                 whole
             }
             None => {
-                let checkout = self.worktrees.checkout(repository, &request.tree).await.map_err(house)?;
+                let checkout = self.worktrees.checkout(&repository, &request.tree).await.map_err(house)?;
                 request.checkout = checkout.to_path_buf();
                 self.evaluator.evaluate(&request, known, progress).await?
             }
@@ -260,25 +258,20 @@ impl Tools {
             // what it relied on proved wrong in the meantime
             return Ok(evaluation);
         }
-        traces.keep(key, Plain { found: Arc::new(found), full_millis });
+        traces.keep(&key, Plain { found: Arc::new(found), full_millis });
         if !lasting {
             return Ok(evaluation);
         }
         let trace_key = self.trace_key(&request);
-        if let Err(error) = self.db.save_evaluation(key, &trace_key, evaluation.clone()).await {
+        if let Err(error) = self.db.save_evaluation(&key, &trace_key, evaluation.clone()).await {
             tracing::warn!("the evaluation is not remembered: {error}");
         }
         if relied && traces.generation() != generation {
             self.distrust(traces, &trace_key).await?;
         } else if relied && self.agenda.is_drawn() {
-            let what = What {
-                repository: repository.clone(),
-                tree: request.tree,
-                jobset: request.jobset,
-                system: request.system,
-                options: request.options,
-            };
-            self.agenda.check(Check::new(what, trace_key, evaluation.clone(), review.cloned()));
+            let what =
+                What { repository, tree: request.tree, jobset: request.jobset, system: request.system, options: request.options };
+            self.agenda.check(Check::new(what, trace_key, evaluation.clone(), review));
         }
         Ok(evaluation)
     }

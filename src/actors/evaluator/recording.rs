@@ -12,7 +12,7 @@ use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 
 use super::traces::{Plain, Traces};
-use super::{EvaluateError, Reuse, Tools, What, house};
+use super::{EvaluateError, Reuse, Tools, Wanted, What, house};
 use crate::actors::events::Event;
 use crate::domain::{AttrPath, ReviewId, Side};
 use crate::eval::Request;
@@ -145,16 +145,14 @@ impl Tools {
                         events.send(Event::Evaluation { id, side: Side::Base, done, total, errors });
                     }
                 });
-                self.evaluate_now(
-                    traces,
-                    &record.what.repository,
-                    request.clone(),
-                    &key,
-                    record.reuse,
-                    record.review.as_ref(),
-                    progress,
-                )
-                .await?;
+                let wanted = Wanted {
+                    repository: record.what.repository.clone(),
+                    request: request.clone(),
+                    key: key.clone(),
+                    reuse: record.reuse,
+                    review: record.review.clone(),
+                };
+                self.evaluate_now(traces, wanted, progress).await?;
                 traces.plain(&key).ok_or_else(|| house("the results of an evaluation were not kept"))?
             }
         };
