@@ -81,6 +81,11 @@ impl Tools {
         if let Some(why) = self.cannot_trace(&traces).await {
             return Ok(Recording { impossible: Some(why), ..Recording::default() });
         }
+        // forked processes share what they fetched: one would find it where another told that it asked the network
+        if record.what.options.get("allowed-uris").is_some_and(|uris| !uris.trim().is_empty()) {
+            let why = "evaluations may fetch from the network (`allowed-uris`)".to_owned();
+            return Ok(Recording { impossible: Some(why), ..Recording::default() });
+        }
         let mut request = self.request(&record.what);
         let (set, plain) = tokio::select! {
             begun = self.begin(&traces, &record, &request) => begun?,
