@@ -389,7 +389,9 @@ impl Visit {
             }
             tracing::warn!("review {} is begun again: {}", review.id, alarm.summary);
             let (base, head) = (revision(review.base_rev, review.base_ref), revision(review.head_rev, review.head_ref));
-            self.begin(forge, Some(pull.number), base, head, Wishes::default(), Some(alarm.alarm)).await?;
+            // in full, whatever has been recorded since
+            let wishes = Wishes { reuse: Reuse::Nothing, ..Wishes::default() };
+            self.begin(forge, Some(pull.number), base, head, wishes, Some(alarm.alarm)).await?;
             if let Some(mut report) = report.filter(|_| is_final(review.state)) {
                 report.verdict.reasons.push(crate::review::verdict::self_check(&alarm.summary));
                 db.save_report(&report).await?;
