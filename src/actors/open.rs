@@ -14,7 +14,7 @@ use super::pool::{Pool, local_offer};
 use super::post::{Post, Tenure, supervise};
 use super::recorder::agenda::Agenda;
 use super::reviewer::{Desk, LogUrls};
-use super::scheduler::{Builder, Deps, Patience, Scheduler};
+use super::scheduler::{Builder, Deps, Patience, Roster, Scheduler};
 use crate::config::StateDir;
 use crate::config::server::Settings;
 use crate::db::Db;
@@ -114,13 +114,14 @@ pub async fn open(
     let slots = settings.build.jobs.map_or_else(processors, |jobs| jobs as usize);
     // what the user says comes before what Nix's files say
     let offered = nix.offered().into_iter().chain(options.clone()).collect();
-    let builder = Builder { name: "local".into(), offer: local_offer(&offered), slots };
+    let builder =
+        Builder { name: "local".into(), offer: local_offer(&offered), slots, downloads: slots, speed: 1.0, memory: None };
     let deps = Deps {
         store: store.clone(),
         logs: logs.clone(),
         db: db.clone(),
         events: events.clone(),
-        builders: vec![builder.clone()],
+        builders: Roster::new(vec![builder.clone()]),
         remember: settings.build.remember_failures(),
         patience: match purpose {
             For::OneReview | For::OneEvaluation => Patience::Times(3),

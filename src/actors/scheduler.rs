@@ -19,14 +19,17 @@ use actix::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-pub use builders::{Builder, End, Ended, Join, Order};
+pub use builders::{Builder, End, Ended, Join, Order, Roster};
 use builders::{Run, Stations, back_off};
 use facts::Facts;
-pub use messages::{Accepted, BuilderSnapshot, Forget, QueueSnapshot, Retry, ScheduleError, Settled, Target, Want};
+pub use messages::{
+    Accepted, BuilderSnapshot, Configured, Drain, Forget, QueueSnapshot, Retry, ScheduleError, Settled, Target, UnknownBuilder,
+    Want,
+};
 
 use super::events::{Event, Events};
 use crate::build::snapshot::Snapshot;
-use crate::build::{Answer, Ending, Graph, Priority, Request, Waiter};
+use crate::build::{Answer, Ending, Graph, Priority, Request, Usage, Waiter};
 use crate::db::{AttemptEnd, Db, NewAttempt};
 use crate::domain::{DrvPath, Outcome, ReviewId, Side};
 use crate::store::Store;
@@ -39,8 +42,7 @@ pub struct Deps {
     pub logs: Logs,
     pub db: Db,
     pub events: Events,
-    /// The configured builders, whether they are there or not: what none of them can build is unsupported.
-    pub builders: Vec<Builder>,
+    pub builders: Roster,
     /// How long failures are remembered.
     pub remember: Duration,
     pub patience: Patience,
@@ -79,7 +81,7 @@ struct Review {
 impl Scheduler {
     pub fn new(deps: Deps) -> Self {
         Self {
-            stations: Stations::new(&deps.builders),
+            stations: Stations::new(&deps.builders.configured()),
             deps,
             graph: Graph::default(),
             reviews: HashMap::new(),
@@ -131,7 +133,7 @@ impl Scheduler {
     }
 
     /// A build came to an end, whichever.
-    fn ended(&mut self, drv: &DrvPath, run: &Run, outcome: Outcome, message: String, ctx: &mut Context<Self>) {
+    fn ended(&mut self, drv: &DrvPath, run: &Run, (outcome, message): (Outcome, String), usage: Usage, ctx: &mut Context<Self>) {
         let reviews = self.graph.reviews(drv);
         let text = (!message.is_empty()).then(|| message.clone());
         let answers = match outcome {
@@ -147,8 +149,7 @@ impl Scheduler {
             outcome,
             seconds,
             message: text.clone(),
-            cpu_seconds: None,
-            peak_memory_bytes: None,
+            usage,
         });
         if outcome.is_remembered() {
             let keep = match outcome {
@@ -284,7 +285,7 @@ impl Handler<Want> for Scheduler {
         });
         let arrival = review.arrival;
         let asked_at = self.graph.moment();
-        let facts = facts::gather(self.deps.clone(), want.targets.clone(), want.retry);
+        let facts = facts::gather(self.deps.clone(), self.stations.offers(), want.targets.clone(), want.retry);
         Box::pin(facts.into_actor(self).map(move |facts, act, _| {
             if act.reviews.get(&want.review).is_none_or(|review| review.arrival != arrival) {
                 return Err(ScheduleError::Forgotten);
@@ -309,7 +310,8 @@ impl Handler<Join> for Scheduler {
 
     fn handle(&mut self, join: Join, ctx: &mut Context<Self>) -> Self::Result {
         let name = join.builder.name.clone();
-        let (left, stay) = self.stations.join(join.builder, join.orders);
+        let draining = self.deps.builders.is_drained(&name);
+        let (left, stay) = self.stations.join(join.builder, join.orders, draining);
         self.lost(left, ctx);
         let gone = async move { join.alive.cancelled().await };
         ctx.spawn(gone.into_actor(self).map(move |(), act, ctx| {
@@ -319,6 +321,28 @@ impl Handler<Join> for Scheduler {
             }
         }));
         MessageResult(self.alive.token().clone())
+    }
+}
+
+impl Handler<Drain> for Scheduler {
+    type Result = Result<(), UnknownBuilder>;
+
+    fn handle(&mut self, drain: Drain, _: &mut Context<Self>) -> Self::Result {
+        let station = self.stations.get_mut(&drain.builder).ok_or(UnknownBuilder(drain.builder))?;
+        station.drain(drain.on);
+        self.deps.builders.drain(&station.builder.name, drain.on);
+        self.dispatch();
+        Ok(())
+    }
+}
+
+impl Handler<Configured> for Scheduler {
+    type Result = ();
+
+    fn handle(&mut self, configured: Configured, _: &mut Context<Self>) {
+        self.stations.configure(&configured.0);
+        self.deps.builders.configure(configured.0);
+        self.dispatch();
     }
 }
 
@@ -343,7 +367,7 @@ impl Handler<Ended> for Scheduler {
                 (Outcome::Infrastructure, reason)
             }
         };
-        self.ended(&ended.drv, &run, outcome, message, ctx);
+        self.ended(&ended.drv, &run, (outcome, message), ended.usage, ctx);
     }
 }
 

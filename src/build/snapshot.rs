@@ -56,6 +56,11 @@ pub struct BuilderRow {
     pub systems: Vec<System>,
     pub slots: u64,
     pub running: u64,
+    /// Fixed-output derivations at once, beside the slots.
+    pub downloads: u64,
+    pub speed: f64,
+    /// What one build may use; `None`: as much as there is.
+    pub memory_bytes: Option<u64>,
     pub features: Vec<String>,
     pub mandatory: Vec<String>,
     pub state: BuilderState,
@@ -69,6 +74,8 @@ pub enum BuilderState {
     Ready,
     /// Takes nothing until its back-off ends.
     BackingOff,
+    /// Takes nothing new, because somebody said so.
+    Draining,
     /// Configured, and not there (yet).
     Absent,
 }

@@ -9,6 +9,7 @@ use super::columns::{self, CHUNK, count, integer, now, parsed};
 use super::schema::{attempts as a, durations as d, outcome_sums as s};
 use super::threads::Fault;
 use super::{Db, DbError};
+use crate::build::Usage;
 use crate::domain::{DrvPath, Outcome, ReviewId};
 
 const WHAT: &str = "an attempt";
@@ -31,9 +32,7 @@ pub struct AttemptEnd {
     pub outcome: Outcome,
     pub seconds: f64,
     pub message: Option<String>,
-    /// `None` where it was not measured.
-    pub cpu_seconds: Option<f64>,
-    pub peak_memory_bytes: Option<u64>,
+    pub usage: Usage,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -47,8 +46,7 @@ pub struct AttemptRow {
     pub outcome: Option<Outcome>,
     pub seconds: Option<f64>,
     pub message: Option<String>,
-    pub cpu_seconds: Option<f64>,
-    pub peak_memory_bytes: Option<u64>,
+    pub usage: Usage,
 }
 
 #[derive(Queryable, Selectable)]
@@ -64,6 +62,10 @@ struct Raw {
     message: Option<String>,
     cpu_seconds: Option<f64>,
     peak_memory_bytes: Option<i64>,
+    io_read_bytes: Option<i64>,
+    io_written_bytes: Option<i64>,
+    copied_in_bytes: Option<i64>,
+    copied_out_bytes: Option<i64>,
 }
 
 impl TryFrom<Raw> for AttemptRow {
@@ -79,8 +81,14 @@ impl TryFrom<Raw> for AttemptRow {
             outcome: raw.outcome.map(|outcome| columns::outcome(WHAT, &outcome)).transpose()?,
             seconds: raw.seconds,
             message: raw.message,
-            cpu_seconds: raw.cpu_seconds,
-            peak_memory_bytes: raw.peak_memory_bytes.map(count),
+            usage: Usage {
+                cpu_seconds: raw.cpu_seconds,
+                peak_memory_bytes: raw.peak_memory_bytes.map(count),
+                io_read_bytes: raw.io_read_bytes.map(count),
+                io_written_bytes: raw.io_written_bytes.map(count),
+                copied_in_bytes: raw.copied_in_bytes.map(count),
+                copied_out_bytes: raw.copied_out_bytes.map(count),
+            },
         })
     }
 }
@@ -113,8 +121,12 @@ fn finishing(end: AttemptEnd) -> impl FnMut(&mut SqliteConnection) -> Result<(),
                 a::outcome.eq(end.outcome.as_str()),
                 a::seconds.eq(end.seconds),
                 a::message.eq(&end.message),
-                a::cpu_seconds.eq(end.cpu_seconds),
-                a::peak_memory_bytes.eq(end.peak_memory_bytes.map(integer)),
+                a::cpu_seconds.eq(end.usage.cpu_seconds),
+                a::peak_memory_bytes.eq(end.usage.peak_memory_bytes.map(integer)),
+                a::io_read_bytes.eq(end.usage.io_read_bytes.map(integer)),
+                a::io_written_bytes.eq(end.usage.io_written_bytes.map(integer)),
+                a::copied_in_bytes.eq(end.usage.copied_in_bytes.map(integer)),
+                a::copied_out_bytes.eq(end.usage.copied_out_bytes.map(integer)),
             ))
             .execute(connection)?;
         // an end that was stored before counts once

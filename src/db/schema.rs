@@ -143,6 +143,10 @@ table! {
         message -> Nullable<Text>,
         cpu_seconds -> Nullable<Double>,
         peak_memory_bytes -> Nullable<BigInt>,
+        io_read_bytes -> Nullable<BigInt>,
+        io_written_bytes -> Nullable<BigInt>,
+        copied_in_bytes -> Nullable<BigInt>,
+        copied_out_bytes -> Nullable<BigInt>,
     }
 }
 

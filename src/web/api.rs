@@ -169,6 +169,11 @@ pub struct Attempt {
     message: Option<String>,
     cpu_seconds: Option<f64>,
     peak_memory_bytes: Option<u64>,
+    io_read_bytes: Option<u64>,
+    io_written_bytes: Option<u64>,
+    /// To a remote builder before the build, and from it after.
+    copied_in_bytes: Option<u64>,
+    copied_out_bytes: Option<u64>,
     log_url: Option<String>,
 }
 
@@ -182,8 +187,12 @@ impl Attempt {
             outcome: row.outcome,
             seconds: row.seconds,
             message: row.message.clone(),
-            cpu_seconds: row.cpu_seconds,
-            peak_memory_bytes: row.peak_memory_bytes,
+            cpu_seconds: row.usage.cpu_seconds,
+            peak_memory_bytes: row.usage.peak_memory_bytes,
+            io_read_bytes: row.usage.io_read_bytes,
+            io_written_bytes: row.usage.io_written_bytes,
+            copied_in_bytes: row.usage.copied_in_bytes,
+            copied_out_bytes: row.usage.copied_out_bytes,
             log_url: has_log.then(|| format!("{}/{}", log_url(row.drv.base_name()), row.time)),
         }
     }
@@ -280,9 +289,14 @@ pub struct Builder {
     systems: Vec<System>,
     slots: u64,
     running: u64,
+    /// Fixed-output derivations at once, beside the slots.
+    downloads: u64,
+    speed: f64,
+    /// What one build may use; `null`: as much as there is.
+    memory_bytes: Option<u64>,
     features: Vec<String>,
     mandatory: Vec<String>,
-    /// `ready`, `backing_off` or `absent`
+    /// `ready`, `backing_off`, `draining` or `absent`
     state: &'static str,
     reason: Option<String>,
 }
@@ -294,6 +308,9 @@ impl From<&BuilderRow> for Builder {
             systems: row.systems.clone(),
             slots: row.slots,
             running: row.running,
+            downloads: row.downloads,
+            speed: row.speed,
+            memory_bytes: row.memory_bytes,
             features: row.features.clone(),
             mandatory: row.mandatory.clone(),
             state: builder_state(row.state),
@@ -306,6 +323,7 @@ pub fn builder_state(state: BuilderState) -> &'static str {
     match state {
         BuilderState::Ready => "ready",
         BuilderState::BackingOff => "backing_off",
+        BuilderState::Draining => "draining",
         BuilderState::Absent => "absent",
     }
 }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::actors::post::Post;
 use crate::actors::scheduler::{Deps, End, Ended, Scheduler};
-use crate::build::Job;
+use crate::build::{Job, Usage};
 use crate::domain::{DrvPath, Outcome, StorePath};
 use crate::store::logs::{AttemptTime, LogWriter};
 use crate::store::{Connection, LogSink, StoreError};
@@ -60,7 +60,7 @@ impl Slot {
             () = self.cancel.cancelled() => End::Built { outcome: Outcome::Cancelled, message: "nobody waits for it any more".into() },
         };
         log.end(&end);
-        self.scheduler.tell(Ended { builder: self.builder, drv: job.drv, attempt, end });
+        self.scheduler.tell(Ended { builder: self.builder, drv: job.drv, attempt, end, usage: Usage::default() });
     }
 
     async fn build(&self, job: &Job, log: &mut Captured) -> End {

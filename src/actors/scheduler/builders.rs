@@ -1,27 +1,66 @@
 //! The Scheduler's side of its builders: who is there, what runs where, and who has to be left alone for a while.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use actix::{Message, Recipient};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
+pub use crate::build::Builder;
 use crate::build::snapshot::{BuilderRow, BuilderState, RunningItem};
-use crate::build::{Graph, Job, Offer};
+use crate::build::{Graph, Job, Offer, Usage};
 use crate::domain::{DrvPath, Outcome};
 use crate::store::logs::AttemptTime;
 
-/// A builder as the configuration names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Builder {
-    pub name: String,
-    pub offer: Offer,
-    /// Builds at once.
-    pub slots: usize,
+/// What the house says of its builders. Shared by one Scheduler and the next, so that a crash changes nothing of it.
+#[derive(Debug, Clone, Default)]
+pub struct Roster(Arc<Mutex<Entries>>);
+
+#[derive(Debug, Default)]
+struct Entries {
+    configured: Vec<Builder>,
+    drained: BTreeSet<String>,
+}
+
+impl Roster {
+    pub fn new(configured: Vec<Builder>) -> Self {
+        Self(Arc::new(Mutex::new(Entries { configured, drained: BTreeSet::new() })))
+    }
+
+    /// The configured builders, whether they are there or not: what none of them can build is unsupported.
+    pub fn configured(&self) -> Vec<Builder> {
+        self.entries().configured.clone()
+    }
+
+    pub(super) fn configure(&self, builders: Vec<Builder>) {
+        self.entries().configured = builders;
+    }
+
+    pub(super) fn is_drained(&self, name: &str) -> bool {
+        self.entries().drained.contains(name)
+    }
+
+    pub(super) fn drain(&self, name: &str, on: bool) {
+        let mut entries = self.entries();
+        if on {
+            entries.drained.insert(name.to_owned());
+        } else {
+            entries.drained.remove(name);
+        }
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        // whoever panicked while holding it had not begun to change it
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A Pool is ready to build for its builder. The answer ends with the Scheduler; what the Pool runs is nobody's then.
+///
+/// A Pool joins when it starts, whether its host answers or not: that shows with the first build, which is told as
+/// [`End::Unreachable`]. It gets orders while its builder is configured.
 #[derive(Clone, Message)]
 #[rtype(result = "CancellationToken")]
 pub struct Join {
@@ -51,6 +90,7 @@ pub struct Ended {
     pub drv: DrvPath,
     pub attempt: AttemptTime,
     pub end: End,
+    pub usage: Usage,
 }
 
 #[derive(Debug)]
@@ -59,9 +99,9 @@ pub enum End {
         outcome: Outcome,
         message: String,
     },
-    /// The builder could not be reached: it is left alone for a while.
+    /// The builder can't build now (it does not answer, its disk is full): it is left alone for a while, and its builds go elsewhere.
     Unreachable(String),
-    /// The connection or the Pool's own work broke off.
+    /// The connection or the Pool's own work broke off. The builder is not to blame yet; the derivation is tried elsewhere first.
     Broke(String),
 }
 
@@ -77,6 +117,9 @@ pub(super) struct Station {
     failures: u32,
     /// Why it is left alone.
     resting: Option<String>,
+    /// Takes nothing new.
+    draining: bool,
+    pub is_configured: bool,
 }
 
 /// An attempt under way.
@@ -93,15 +136,34 @@ pub(super) struct Stations(BTreeMap<String, Station>);
 
 impl Stations {
     pub fn new(builders: &[Builder]) -> Self {
-        Self(builders.iter().map(|builder| (builder.name.clone(), Station::absent(builder.clone()))).collect())
+        let mut stations = Self::default();
+        stations.configure(builders);
+        stations
+    }
+
+    /// These are the configured builders from now on. One that is there and not among them stays until it leaves.
+    pub fn configure(&mut self, builders: &[Builder]) {
+        self.0.values_mut().for_each(|station| station.is_configured = false);
+        for builder in builders {
+            let station = self.0.entry(builder.name.clone()).or_insert_with(|| Station::absent(builder.clone()));
+            station.builder = builder.clone();
+            station.is_configured = true;
+        }
+        self.0.retain(|_, station| station.is_configured || station.orders.is_some());
+    }
+
+    /// What the configured ones offer.
+    pub fn offers(&self) -> Vec<Offer> {
+        self.0.values().filter(|station| station.is_configured).map(|station| station.builder.offer.clone()).collect()
     }
 
     /// Returns what an earlier stay left running, and this stay's number.
-    pub fn join(&mut self, builder: Builder, orders: Recipient<Order>) -> (Vec<DrvPath>, u64) {
+    pub fn join(&mut self, builder: Builder, orders: Recipient<Order>, draining: bool) -> (Vec<DrvPath>, u64) {
         let station = self.0.entry(builder.name.clone()).or_insert_with(|| Station::absent(builder.clone()));
         let left = station.leave();
         station.builder = builder;
         station.orders = Some(orders);
+        station.draining = draining;
         station.stay += 1;
         (left, station.stay)
     }
@@ -143,11 +205,20 @@ impl Stations {
 
 impl Station {
     fn absent(builder: Builder) -> Self {
-        Self { builder, orders: None, stay: 0, running: HashMap::new(), failures: 0, resting: None }
+        Self {
+            builder,
+            orders: None,
+            stay: 0,
+            running: HashMap::new(),
+            failures: 0,
+            resting: None,
+            draining: false,
+            is_configured: false,
+        }
     }
 
     pub fn has_free_slot(&self) -> bool {
-        self.orders.is_some() && self.resting.is_none() && self.running.len() < self.builder.slots
+        self.orders.is_some() && self.resting.is_none() && !self.draining && self.running.len() < self.builder.slots
     }
 
     pub fn start(&mut self, job: Job) -> Run {
@@ -181,6 +252,10 @@ impl Station {
         Some((back_off(self.failures), self.failures))
     }
 
+    pub fn drain(&mut self, on: bool) {
+        self.draining = on;
+    }
+
     pub fn wake(&mut self) {
         self.resting = None;
     }
@@ -193,6 +268,7 @@ impl Station {
         let (state, reason) = match (&self.orders, &self.resting) {
             (None, _) => (BuilderState::Absent, None),
             (Some(_), Some(reason)) => (BuilderState::BackingOff, Some(reason.clone())),
+            (Some(_), None) if self.draining => (BuilderState::Draining, None),
             (Some(_), None) => (BuilderState::Ready, None),
         };
         BuilderRow {
@@ -200,6 +276,9 @@ impl Station {
             systems: self.builder.offer.systems.iter().cloned().collect(),
             slots: self.builder.slots as u64,
             running: self.running.len() as u64,
+            downloads: self.builder.downloads as u64,
+            speed: self.builder.speed,
+            memory_bytes: self.builder.memory,
             features: self.builder.offer.features.iter().cloned().collect(),
             mandatory: self.builder.offer.mandatory.iter().cloned().collect(),
             state,

@@ -22,7 +22,7 @@ pub(super) struct Facts {
 }
 
 /// Asks the store what has to be built (in one request), reads those derivations, and asks the database what it knows of them.
-pub(super) async fn gather(deps: Deps, targets: Vec<Target>, retry: Retry) -> Result<Facts, ScheduleError> {
+pub(super) async fn gather(deps: Deps, offers: Vec<Offer>, targets: Vec<Target>, retry: Retry) -> Result<Facts, ScheduleError> {
     let wanted: Vec<DrvPath> = targets.iter().map(|target| target.drv.clone()).collect();
     let store = |error: crate::store::StoreError| ScheduleError::Store(error.to_string());
     let missing = deps.store.missing(&wanted).await.map_err(store)?;
@@ -44,7 +44,6 @@ pub(super) async fn gather(deps: Deps, targets: Vec<Target>, retry: Retry) -> Re
         derivation.outputs.values().filter_map(|output| output.path.as_ref()).any(|path| will_substitute.contains(path))
     };
     let substituted = fetched.into_iter().filter(|(_, derivation)| has_fetched_output(derivation)).map(|(drv, _)| drv).collect();
-    let offers: Vec<Offer> = deps.builders.iter().map(|builder| builder.offer.clone()).collect();
     let mut planner = Planner { offers, targets: by_drv(targets), known, expected, kinds: BTreeMap::new() };
     let nodes = derivations.into_iter().map(|(drv, derivation)| planner.node(drv, derivation)).collect();
     Ok(Facts { nodes, substituted, accepted })

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use actix::{Message, Recipient};
 
+use super::Builder;
 use crate::build::snapshot::{BuilderRow, Snapshot};
 use crate::domain::{DrvPath, Outcome, ReviewId, Side};
 
@@ -93,3 +94,20 @@ pub struct QueueSnapshot {
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Vec<BuilderRow>")]
 pub struct BuilderSnapshot;
+
+/// A builder takes no new builds while this is on; those that run come to their end.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Result<(), UnknownBuilder>")]
+pub struct Drain {
+    pub builder: String,
+    pub on: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no builder named {0}")]
+pub struct UnknownBuilder(pub String);
+
+/// All builders that are configured from now on, whether they are there or not: what none of them can build is unsupported.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Configured(pub Vec<Builder>);

@@ -4,6 +4,7 @@ use std::time::Duration;
 use diesel::RunQueryDsl;
 
 use super::*;
+use crate::build::Usage;
 use crate::db::*;
 use crate::domain::*;
 use crate::review::report::*;
@@ -189,6 +190,14 @@ async fn readers_see_what_was_answered_while_others_write() {
 
 #[actix::test]
 async fn attempts_have_a_beginning_and_an_end_and_teach() {
+    const USAGE: Usage = Usage {
+        cpu_seconds: Some(0.5),
+        peak_memory_bytes: Some(1 << 40),
+        io_read_bytes: Some(1),
+        io_written_bytes: Some(2),
+        copied_in_bytes: Some(3),
+        copied_out_bytes: Some(4),
+    };
     let house = House::new();
     let db = house.open();
     let start = |number: usize, time: &str| NewAttempt {
@@ -203,8 +212,7 @@ async fn attempts_have_a_beginning_and_an_end_and_teach() {
         outcome,
         seconds,
         message: None,
-        cpu_seconds: Some(0.5),
-        peak_memory_bytes: Some(1 << 40),
+        usage: USAGE,
     };
     db.start_attempt(start(1, "t1")).await.unwrap();
     assert_eq!(db.unfinished_attempts().await.unwrap().len(), 1);
@@ -225,7 +233,8 @@ async fn attempts_have_a_beginning_and_an_end_and_teach() {
     let rows = db.attempts(drv(1).base_name()).await.unwrap();
     assert_eq!(rows.iter().map(|row| row.time.as_str()).collect::<Vec<_>>(), ["t4", "t3", "t2", "t1"]);
     assert_eq!(rows[3].seconds, Some(10.0));
-    assert_eq!(rows[3].peak_memory_bytes, Some(1 << 40));
+    assert_eq!(rows[3].usage, USAGE);
+    assert_eq!(rows[0].usage, Usage::default());
     assert_eq!(rows[0].outcome, None);
     assert_eq!(db.abandon_attempts().await.unwrap(), 1);
     assert!(db.unfinished_attempts().await.unwrap().is_empty());

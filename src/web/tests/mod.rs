@@ -27,6 +27,7 @@ use crate::actors::events::{Event, Events};
 use crate::actors::house::{ActionError, ActorHealth, ActorState, Away, EvaluatorFacts, House, InForce, Staff};
 use crate::actors::recorder::agenda::{Background, RecordedFor};
 use crate::actors::recorder::kept::Side;
+use crate::build::Usage;
 use crate::build::snapshot::{BuilderRow, BuilderState, QueueCounts, QueueItem, RunningItem, Snapshot};
 use crate::config::{Settings, StateDir};
 use crate::db::{AttemptEnd, Db, NewAttempt, NewEvalAlarm, NewReview, PullRow, PullState, RepositoryRow};
@@ -75,6 +76,9 @@ impl Staff for Crew {
             systems: vec!["x86_64-linux".into()],
             slots: 2,
             running: 1,
+            downloads: 2,
+            speed: 1.0,
+            memory_bytes: None,
             features: vec!["kvm".into()],
             mandatory: Vec::new(),
             state: BuilderState::Ready,
@@ -235,8 +239,7 @@ pub(super) async fn attempt(
             outcome: Outcome::Failed,
             seconds: 2.5,
             message: Some("builder failed".into()),
-            cpu_seconds: None,
-            peak_memory_bytes: None,
+            usage: Usage::default(),
         };
         world.house.db.finish_attempt(end).await.unwrap();
         None

@@ -35,6 +35,7 @@ fn builder(row: &BuilderRow) -> Markup {
                 @match row.state {
                     BuilderState::Ready => (chip(Tone::Good, Icon::Check, "ready")),
                     BuilderState::BackingOff => (chip(Tone::Warn, Icon::Warning, "backing off")),
+                    BuilderState::Draining => (chip(Tone::Quiet, Icon::Dash, "draining")),
                     BuilderState::Absent => (chip(Tone::Quiet, Icon::Dash, "absent")),
                 }
                 @if let Some(reason) = &row.reason { span.sub { (reason) } }

@@ -104,8 +104,8 @@ fn attempt(view: &DerivationPage<'_>, row: &AttemptRow, shown: Option<&str>) -> 
             }
             td.nowrap data-label="Began" { (ago(row.started_at, view.now)) }
             td.num data-label="Took" { @if let Some(s) = row.seconds { (seconds(s)) } }
-            td.num data-label="CPU" { @if let Some(s) = row.cpu_seconds { (seconds(s)) } }
-            td.num data-label="Peak memory" { @if let Some(n) = row.peak_memory_bytes { (bytes(n)) } }
+            td.num data-label="CPU" { @if let Some(s) = row.usage.cpu_seconds { (seconds(s)) } }
+            td.num data-label="Peak memory" { @if let Some(n) = row.usage.peak_memory_bytes { (bytes(n)) } }
             td data-label="Builder" { (row.builder) }
             td.nowrap data-label="Review" { @if let Some(id) = &row.review { a.mono href={ "/reviews/" (id) } { (id) } } }
             td.nowrap data-label="Log" { @if has_log { (log_link(view.drv, &row.time, shown)) } @else { span.muted { "none" } } }

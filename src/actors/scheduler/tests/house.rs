@@ -9,7 +9,7 @@ use actix::{Actor, Addr, Context, Handler, Message, Recipient};
 use tokio::sync::{Mutex, broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::super::{Accepted, Builder, Deps, Patience, Retry, ScheduleError, Scheduler, Settled, Target, Want};
+use super::super::{Accepted, Builder, Deps, Patience, Retry, Roster, ScheduleError, Scheduler, Settled, Target, Want};
 use crate::actors::events::{Event, Events};
 use crate::actors::pool::{Pool, local_offer};
 use crate::actors::post::{Post, Tenure, supervise};
@@ -229,13 +229,14 @@ impl Plan {
         nix.transport = Transport::Stdio { program: nix.program("nix-daemon"), store: uri(&root), options };
         let state = StateDir::new(root.join("snowgate"));
         let db = Db::open(&state).unwrap();
-        let builder = Builder { name: "local".into(), offer: local_offer(&BTreeMap::new()), slots: 2 };
+        let offer = local_offer(&BTreeMap::new());
+        let builder = Builder { name: "local".into(), offer, slots: 2, downloads: 2, speed: 1.0, memory: None };
         let deps = Deps {
             store: Store::new(&nix, ClientSettings::default()),
             logs: Logs::open(state.logs()).unwrap(),
             db,
             events: Events::default(),
-            builders: vec![builder],
+            builders: Roster::new(vec![builder.clone()]),
             remember: DEFAULT_REMEMBER,
             patience: self.patience,
         };
@@ -249,7 +250,7 @@ impl Plan {
             let nix = Nix { bin_dir: PathBuf::new(), version: String::new(), transport: nowhere };
             for_pool.store = Store::new(&nix, ClientSettings::default());
         }
-        let pool = hire("pool", move || Pool::new(for_pool.clone(), for_pool.builders[0].clone(), its_scheduler.clone()));
+        let pool = hire("pool", move || Pool::new(for_pool.clone(), builder.clone(), its_scheduler.clone()));
         House {
             scheduler,
             pool,
