@@ -201,7 +201,7 @@ impl Evaluator {
     }
 }
 
-const LARGEST_FIRST_HEAP: u64 = 1 << 30;
+const LARGEST_FIRST_HEAP: u64 = 768 << 20;
 const SMALLEST_FIRST_HEAP: u64 = 32 << 20;
 
 /// What processes can have without anything being written to disk for it, proc_meminfo(5).
