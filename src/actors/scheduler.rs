@@ -1,5 +1,6 @@
 //! The Scheduler owns the one build graph of all reviews: it gathers facts about what is wanted, admits it to the graph, and keeps
-//! every fitting slot busy. Between the end of one build and the start of the next there is no database, no file and no timer.
+//! every fitting slot busy. What is decided, the farm decides (`build/farm.rs`). Between the end of one build and the start of the next there is no database, no
+//! file and no timer.
 //!
 //! It starts empty; after a crash the Pools join again and the Reviewers ask again. Its mailbox needs room for two messages of each slot
 //! and one of each review.
@@ -20,16 +21,17 @@ use actix::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use builders::{Builder, End, Ended, Join, Order, Roster};
-use builders::{Run, Stations, back_off};
+use builders::{Pools, Run, back_off};
 use facts::Facts;
 pub use messages::{
-    Accepted, BuilderSnapshot, Configured, Drain, Forget, QueueSnapshot, Retry, ScheduleError, Settled, Target, UnknownBuilder,
-    Want,
+    Accepted, BuilderSnapshot, Bump, Configured, Drain, Forget, QueueSnapshot, Retry, ScheduleError, Settled, Target,
+    UnknownBuilder, Want,
 };
 
 use super::events::{Event, Events};
+pub use crate::build::Patience;
 use crate::build::snapshot::Snapshot;
-use crate::build::{Answer, Ending, Graph, Priority, Request, Usage, Waiter};
+use crate::build::{After, Answer, Ending, Farm, Next, Priority, Request, Usage, Waiter};
 use crate::db::{AttemptEnd, Db, NewAttempt};
 use crate::domain::{DrvPath, Outcome, ReviewId, Side};
 use crate::store::Store;
@@ -48,23 +50,14 @@ pub struct Deps {
     pub patience: Patience,
 }
 
-/// How often a build is tried that breaks off through no fault of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Patience {
-    /// Until it comes to an end.
-    Endless,
-    /// So many times; then it ends as `infrastructure`.
-    Times(u32),
-}
-
 /// Running into a limit of time or memory says less than a failure: it is remembered at most so long.
 const REMEMBER_LIMITS: Duration = Duration::from_secs(24 * 3600);
 
 /// See the module.
 pub struct Scheduler {
     deps: Deps,
-    graph: Graph,
-    stations: Stations,
+    farm: Farm,
+    pools: Pools,
     reviews: HashMap<ReviewId, Review>,
     /// Counts reviews, to tell one from a later one of the same name.
     arrivals: u64,
@@ -75,15 +68,18 @@ pub struct Scheduler {
 /// A review that is waited for.
 struct Review {
     arrival: u64,
+    is_raised: bool,
     report_to: HashMap<Side, Recipient<Settled>>,
 }
 
 impl Scheduler {
     pub fn new(deps: Deps) -> Self {
+        let mut farm = Farm::new(&deps.builders.configured(), deps.patience);
+        deps.builders.drained().iter().for_each(|name| farm.drain(name, true));
         Self {
-            stations: Stations::new(&deps.builders.configured()),
             deps,
-            graph: Graph::default(),
+            farm,
+            pools: Pools::default(),
             reviews: HashMap::new(),
             arrivals: 0,
             started: Instant::now(),
@@ -93,16 +89,14 @@ impl Scheduler {
 
     /// One change of the graph: everything that could be asked has been asked.
     fn admit(&mut self, want: Want, facts: Facts, asked_at: u64) {
-        if let Some(review) = self.reviews.get_mut(&want.review) {
+        let review = self.reviews.get_mut(&want.review);
+        let bumped = review.as_ref().is_some_and(|review| review.is_raised);
+        if let Some(review) = review {
             review.report_to.insert(want.side, want.report_to);
         }
-        let priority = Priority {
-            side: want.side,
-            arrived: self.started.elapsed().as_secs(),
-            rebuilds: facts.accepted.to_build,
-            bumped: false,
-        };
-        let answers = self.graph.add(Request {
+        let priority =
+            Priority { side: want.side, arrived: self.started.elapsed().as_secs(), rebuilds: facts.accepted.to_build, bumped };
+        let answers = self.farm.add(Request {
             waiter: Waiter { review: want.review.clone(), side: want.side },
             priority,
             nodes: facts.nodes,
@@ -116,106 +110,102 @@ impl Scheduler {
         self.tell(answers);
     }
 
-    /// Fills every free slot with what fits it.
+    /// Fills every free slot with what fits it. Nothing here waits: the records are posted.
     fn dispatch(&mut self) {
-        for station in self.stations.iter_mut() {
-            while station.has_free_slot() {
-                let Some(job) = self.graph.next(|requirements| station.builder.offer.fits(requirements)) else { break };
-                let drv = job.drv.clone();
-                let run = station.start(job);
-                let reviews = self.graph.reviews(&drv);
-                let builder = station.builder.name.clone();
-                let (time, review) = (run.attempt.to_string(), reviews.first().cloned());
-                self.deps.db.post_attempt_started(NewAttempt { drv: drv.clone(), time, builder: builder.clone(), review });
-                self.deps.events.send(Event::BuildStarted { drv, builder, reviews });
-            }
+        while let Some(start) = self.farm.start() {
+            let drv = start.job.drv.clone();
+            let run = self.pools.start(start);
+            let reviews = self.farm.graph().reviews(&drv);
+            let builder = run.builder.to_string();
+            let (time, review) = (run.attempt.to_string(), reviews.first().cloned());
+            self.deps.db.post_attempt_started(NewAttempt { drv: drv.clone(), time, builder: builder.clone(), review });
+            self.deps.events.send(Event::BuildStarted { drv, builder, reviews });
         }
     }
 
-    /// A build came to an end, whichever.
-    fn ended(&mut self, drv: &DrvPath, run: &Run, (outcome, message): (Outcome, String), usage: Usage, ctx: &mut Context<Self>) {
-        let reviews = self.graph.reviews(drv);
-        let text = (!message.is_empty()).then(|| message.clone());
-        let answers = match outcome {
-            Outcome::Infrastructure => self.broke_off(drv, &message, ctx),
-            _ => self.graph.finish(drv, Ending { outcome, message: text.as_deref().map(Into::into) }),
+    /// An attempt came to an end, whichever.
+    fn ended(&mut self, run: Run, Ended { drv, end, usage, .. }: Ended, ctx: &mut Context<Self>) {
+        let reviews = self.farm.graph().reviews(&drv);
+        let (after, outcome, message) = match end {
+            End::Built { outcome, message } => {
+                let text = (!message.is_empty()).then_some(message);
+                let ending = Ending { outcome, message: text.as_deref().map(Into::into) };
+                (self.farm.built(&drv, ending), outcome, text)
+            }
+            End::Broke(reason) => (self.farm.broke(&drv, &reason), Outcome::Infrastructure, Some(reason)),
+            End::Unreachable(reason) => (self.farm.unreachable(&drv, &reason), Outcome::Infrastructure, Some(reason)),
         };
         self.dispatch();
         // the slot is busy again; now the records
+        if outcome == Outcome::Infrastructure {
+            tracing::warn!(%drv, builder = %run.builder, reason = message.as_deref(), "a build broke off");
+        }
         let seconds = run.began.elapsed().as_secs_f64();
+        let remembers = after.next == Next::Settled && outcome.is_remembered();
         self.deps.db.post_attempt_finished(AttemptEnd {
             drv: drv.clone(),
             time: run.attempt.to_string(),
             outcome,
             seconds,
-            message: text.clone(),
+            message: if after.next == Next::Larger { Some(once_more(message.as_deref())) } else { message.clone() },
             usage,
         });
-        if outcome.is_remembered() {
+        if remembers {
             let keep = match outcome {
                 Outcome::TimedOut | Outcome::SilentTimedOut | Outcome::OutOfMemory => self.deps.remember.min(REMEMBER_LIMITS),
                 _ => self.deps.remember,
             };
-            self.deps.db.post_outcome(drv, outcome, text, keep);
+            self.deps.db.post_outcome(&drv, outcome, message, keep);
         }
         self.deps.events.send(Event::BuildEnded { drv: drv.clone(), outcome, seconds, reviews: reviews.clone() });
         self.progress(reviews);
-        self.tell(answers);
+        self.follow(drv, &run.builder, after, ctx);
     }
 
-    /// Another try after a while, or none any more.
-    fn broke_off(&mut self, drv: &DrvPath, reason: &str, ctx: &mut Context<Self>) -> Vec<Answer> {
-        let Some(tries) = self.graph.hold(drv) else { return Vec::new() };
-        tracing::warn!(%drv, tries, reason, "a build broke off");
-        if self.is_enough(tries) {
-            return self.graph.abandon(drv, infrastructure(reason));
+    /// What an end leads to, later or elsewhere.
+    fn follow(&mut self, drv: DrvPath, builder: &str, after: After, ctx: &mut Context<Self>) {
+        if let Next::Later { round } = after.next {
+            ctx.run_later(back_off(round), move |act, _| {
+                if act.farm.release(&drv, round) {
+                    act.dispatch();
+                }
+            });
         }
-        let drv = drv.clone();
-        ctx.run_later(back_off(tries), move |act, _| {
-            if act.graph.release(&drv) {
+        if let Some(rest) = after.rest {
+            let builder = builder.to_owned();
+            ctx.run_later(back_off(rest.failures), move |act, _| {
+                act.farm.wake(&builder, rest.number);
                 act.dispatch();
-            }
-        });
-        Vec::new()
-    }
-
-    fn is_enough(&self, tries: u32) -> bool {
-        match self.deps.patience {
-            Patience::Endless => false,
-            Patience::Times(times) => tries >= times,
+            });
         }
-    }
-
-    /// A builder could not be reached. If there is no patience left, nothing is: what waits ends.
-    fn unreachable(&mut self, name: &str, reason: &str, ctx: &mut Context<Self>) {
-        let Some(station) = self.stations.get_mut(name) else { return };
-        let Some((rest, failures)) = station.rest(reason.to_owned()) else { return };
-        let stay = station.stay;
-        let name = name.to_owned();
-        ctx.run_later(rest, move |act, _| {
-            if let Some(station) = act.stations.get_mut(&name).filter(|station| station.stay == stay) {
-                station.wake();
-                act.dispatch();
-            }
-        });
-        if self.is_enough(failures) {
-            let answers = self.graph.give_up(&infrastructure(reason));
-            self.tell(answers);
-        }
+        self.tell(after.answers);
     }
 
     /// What a Pool ran that is gone comes to no end.
-    fn lost(&mut self, drvs: Vec<DrvPath>, ctx: &mut Context<Self>) {
-        for drv in drvs {
-            let answers = self.broke_off(&drv, "the builder was lost", ctx);
-            self.tell(answers);
-        }
+    fn lost(&mut self, builder: &str, lost: Vec<(DrvPath, After)>, ctx: &mut Context<Self>) {
+        let runs: Vec<_> = lost.iter().map(|(drv, _)| self.pools.lose(drv)).collect();
         self.dispatch();
+        for ((drv, after), run) in lost.into_iter().zip(runs) {
+            if let Some(run) = run {
+                self.record_lost(&drv, run);
+            }
+            self.follow(drv, builder, after, ctx);
+        }
+    }
+
+    fn record_lost(&self, drv: &DrvPath, run: Run) {
+        let (outcome, seconds) = (Outcome::Infrastructure, run.began.elapsed().as_secs_f64());
+        let message = Some("the builder was lost".to_owned());
+        let (time, usage) = (run.attempt.to_string(), Usage::default());
+        self.deps.db.post_attempt_finished(AttemptEnd { drv: drv.clone(), time, outcome, seconds, message, usage });
+        let reviews = self.farm.graph().reviews(drv);
+        self.deps.events.send(Event::BuildEnded { drv: drv.clone(), outcome, seconds, reviews: reviews.clone() });
+        self.progress(reviews);
     }
 
     fn progress(&self, reviews: impl IntoIterator<Item = ReviewId>) {
         for id in reviews {
-            let progress = self.graph.progress(&id);
+            let progress = self.farm.graph().progress(&id);
             self.deps.events.send(Event::Builds {
                 id,
                 done: progress.settled,
@@ -260,14 +250,18 @@ impl Scheduler {
 
     fn forget(&mut self, review: &ReviewId) {
         self.reviews.remove(review);
-        for drv in self.graph.forget(review) {
-            self.stations.cancel(&drv);
+        for (builder, drv) in self.farm.forget(review) {
+            self.pools.cancel(&builder, drv);
         }
     }
 }
 
-fn infrastructure(reason: &str) -> Ending {
-    Ending { outcome: Outcome::Infrastructure, message: Some(reason.into()) }
+/// The end of an attempt that is not the last.
+fn once_more(message: Option<&str>) -> String {
+    match message {
+        Some(message) => format!("{message}; it is tried once more on a larger builder"),
+        None => "it is tried once more on a larger builder".to_owned(),
+    }
 }
 
 impl Actor for Scheduler {
@@ -281,11 +275,11 @@ impl Handler<Want> for Scheduler {
         let arrivals = &mut self.arrivals;
         let review = self.reviews.entry(want.review.clone()).or_insert_with(|| {
             *arrivals += 1;
-            Review { arrival: *arrivals, report_to: HashMap::new() }
+            Review { arrival: *arrivals, is_raised: false, report_to: HashMap::new() }
         });
         let arrival = review.arrival;
-        let asked_at = self.graph.moment();
-        let facts = facts::gather(self.deps.clone(), self.stations.offers(), want.targets.clone(), want.retry);
+        let asked_at = self.farm.graph().moment();
+        let facts = facts::gather(self.deps.clone(), want.targets.clone(), want.retry);
         Box::pin(facts.into_actor(self).map(move |facts, act, _| {
             if act.reviews.get(&want.review).is_none_or(|review| review.arrival != arrival) {
                 return Err(ScheduleError::Forgotten);
@@ -305,19 +299,30 @@ impl Handler<Forget> for Scheduler {
     }
 }
 
+impl Handler<Bump> for Scheduler {
+    type Result = bool;
+
+    fn handle(&mut self, bump: Bump, _: &mut Context<Self>) -> bool {
+        let Some(review) = self.reviews.get_mut(&bump.review) else { return false };
+        review.is_raised = true;
+        // what is running is left alone: the next free slot is its
+        self.farm.raise(&bump.review)
+    }
+}
+
 impl Handler<Join> for Scheduler {
     type Result = MessageResult<Join>;
 
     fn handle(&mut self, join: Join, ctx: &mut Context<Self>) -> Self::Result {
         let name = join.builder.name.clone();
-        let draining = self.deps.builders.is_drained(&name);
-        let (left, stay) = self.stations.join(join.builder, join.orders, draining);
-        self.lost(left, ctx);
+        let stay = self.pools.join(&name, join.orders);
+        let lost = self.farm.join(&join.builder);
+        self.lost(&name, lost, ctx);
         let gone = async move { join.alive.cancelled().await };
         ctx.spawn(gone.into_actor(self).map(move |(), act, ctx| {
-            if let Some(station) = act.stations.get_mut(&name).filter(|station| station.stay == stay) {
-                let left = station.leave();
-                act.lost(left, ctx);
+            if act.pools.leave(&name, stay) {
+                let lost = act.farm.leave(&name);
+                act.lost(&name, lost, ctx);
             }
         }));
         MessageResult(self.alive.token().clone())
@@ -328,9 +333,11 @@ impl Handler<Drain> for Scheduler {
     type Result = Result<(), UnknownBuilder>;
 
     fn handle(&mut self, drain: Drain, _: &mut Context<Self>) -> Self::Result {
-        let station = self.stations.get_mut(&drain.builder).ok_or(UnknownBuilder(drain.builder))?;
-        station.drain(drain.on);
-        self.deps.builders.drain(&station.builder.name, drain.on);
+        if self.farm.builders().get(&drain.builder).is_none() {
+            return Err(UnknownBuilder(drain.builder));
+        }
+        self.farm.drain(&drain.builder, drain.on);
+        self.deps.builders.drain(&drain.builder, drain.on);
         self.dispatch();
         Ok(())
     }
@@ -340,9 +347,10 @@ impl Handler<Configured> for Scheduler {
     type Result = ();
 
     fn handle(&mut self, configured: Configured, _: &mut Context<Self>) {
-        self.stations.configure(&configured.0);
+        let answers = self.farm.configure(&configured.0);
         self.deps.builders.configure(configured.0);
         self.dispatch();
+        self.tell(answers);
     }
 }
 
@@ -350,24 +358,9 @@ impl Handler<Ended> for Scheduler {
     type Result = ();
 
     fn handle(&mut self, ended: Ended, ctx: &mut Context<Self>) {
-        let Some(station) = self.stations.get_mut(&ended.builder) else { return };
-        // news of an attempt that was given up for lost
-        if station.running.get(&ended.drv).is_none_or(|run| run.attempt != ended.attempt) {
-            return;
+        if let Some(run) = self.pools.end(&ended.builder, &ended.drv, ended.attempt) {
+            self.ended(run, ended, ctx);
         }
-        let Some(run) = station.running.remove(&ended.drv) else { return };
-        let (outcome, message) = match ended.end {
-            End::Built { outcome, message } => {
-                station.is_well();
-                (outcome, message)
-            }
-            End::Broke(reason) => (Outcome::Infrastructure, reason),
-            End::Unreachable(reason) => {
-                self.unreachable(&ended.builder, &reason, ctx);
-                (Outcome::Infrastructure, reason)
-            }
-        };
-        self.ended(&ended.drv, &run, (outcome, message), ended.usage, ctx);
     }
 }
 
@@ -375,14 +368,18 @@ impl Handler<QueueSnapshot> for Scheduler {
     type Result = MessageResult<QueueSnapshot>;
 
     fn handle(&mut self, ask: QueueSnapshot, _: &mut Context<Self>) -> Self::Result {
-        let waiting = self.graph.waiting(ask.waiting);
-        MessageResult(Snapshot { waiting, running: self.stations.running(&self.graph), counts: self.graph.counts() })
+        let graph = self.farm.graph();
+        MessageResult(Snapshot {
+            waiting: graph.waiting(ask.waiting),
+            running: self.pools.running(graph),
+            counts: graph.counts(),
+        })
     }
 }
 
 impl Handler<BuilderSnapshot> for Scheduler {
     type Result = MessageResult<BuilderSnapshot>;
     fn handle(&mut self, _: BuilderSnapshot, _: &mut Context<Self>) -> Self::Result {
-        MessageResult(self.stations.rows())
+        MessageResult(self.farm.builders().iter().map(|(_, station)| station.into()).collect())
     }
 }

@@ -6,6 +6,7 @@
 //! nobody waits.
 
 mod admit;
+mod again;
 mod slots;
 mod view;
 
@@ -23,7 +24,8 @@ pub use slots::NodeId;
 use slots::Slots;
 pub use view::Progress;
 
-use super::Requirements;
+use super::demand::Demand;
+use super::priority::Deadline;
 use super::queue::{Key, Queue};
 use super::request::{Answer, Cause, Ending, Waiter};
 use crate::domain::{DrvPath, Outcome, ReviewId, Side};
@@ -47,7 +49,7 @@ pub struct Graph {
 /// What the graph keeps of a waiter.
 #[derive(Debug)]
 struct Waiting {
-    deadline: u64,
+    deadline: Deadline,
     /// The moment of its review's first request.
     since: u64,
     nodes: HashSet<NodeId>,
@@ -60,7 +62,7 @@ struct Waiting {
 #[derive(Debug)]
 struct Vertex {
     drv: DrvPath,
-    requirements: Arc<Requirements>,
+    demand: Demand,
     expected: u64,
     timeout: Option<Duration>,
     max_silent: Option<Duration>,
@@ -75,8 +77,10 @@ struct Vertex {
     sequence: u64,
     /// Where it stands in the queue while it is ready.
     key: Option<Key>,
-    /// Infrastructure failures so far.
-    tries: u32,
+    /// How often it has come to no end everywhere.
+    rounds: u32,
+    /// How its first attempt ended, if it is to have another on a larger builder.
+    first_end: Option<Box<Ending>>,
     /// Who needs it.
     waiters: Vec<Waiter>,
     /// Whose target it is, and who has had no answer yet.
@@ -140,12 +144,22 @@ impl Graph {
         self.moment
     }
 
-    /// Starts the first ready derivation that fits.
-    pub fn next(&mut self, fits: impl Fn(&Requirements) -> bool) -> Option<Job> {
-        let id = self.queue.first(fits)?;
+    /// The first of each ready set, for [`Graph::start`].
+    pub fn heads(&self) -> impl Iterator<Item = (&Demand, Key, NodeId)> {
+        self.queue.heads()
+    }
+
+    /// Starts what is ready.
+    pub fn start(&mut self, id: NodeId) -> Job {
+        debug_assert_eq!(self.nodes[id].state, State::Ready);
         self.change(id, State::Running);
         let vertex = &self.nodes[id];
-        Some(Job { drv: vertex.drv.clone(), timeout: vertex.timeout, max_silent: vertex.max_silent })
+        Job { drv: vertex.drv.clone(), timeout: vertex.timeout, max_silent: vertex.max_silent }
+    }
+
+    /// What a derivation asks of a builder.
+    pub fn demand(&self, drv: &DrvPath) -> Option<&Demand> {
+        self.ids.get(drv).map(|id| &self.nodes[*id].demand)
     }
 
     /// A running derivation ended. What it was wanted for is answered, what waited for it becomes ready or fails with it.
@@ -160,48 +174,6 @@ impl Graph {
             self.change(id, State::Ready);
         } else {
             self.settle(id, ending, None, &mut answers);
-        }
-        answers
-    }
-
-    /// A running derivation came to no end, through no fault of its own: it waits for [`Graph::release`]. Returns how often that
-    /// has happened to it; `None` if nobody waits for it any more.
-    pub fn hold(&mut self, drv: &DrvPath) -> Option<u32> {
-        let id = self.running_id(drv)?;
-        if self.nodes[id].waiters.is_empty() {
-            self.remove(id);
-            return None;
-        }
-        self.change(id, State::Held);
-        self.nodes[id].tries += 1;
-        Some(self.nodes[id].tries)
-    }
-
-    /// Ends the wait that [`Graph::hold`] began. Whether there was one.
-    pub fn release(&mut self, drv: &DrvPath) -> bool {
-        let held = self.ids.get(drv).copied().filter(|id| self.nodes[*id].state == State::Held);
-        if let Some(id) = held {
-            self.change(id, State::Ready);
-        }
-        held.is_some()
-    }
-
-    /// Ends the wait that [`Graph::hold`] began: there is no further try.
-    pub fn abandon(&mut self, drv: &DrvPath, ending: Ending) -> Vec<Answer> {
-        let mut answers = Vec::new();
-        if let Some(id) = self.ids.get(drv).copied().filter(|id| self.nodes[*id].state == State::Held) {
-            self.settle(id, ending, None, &mut answers);
-        }
-        answers
-    }
-
-    /// Everything that is ready or held ends so, and with it all that waits for it: there is nothing left to build with.
-    pub fn give_up(&mut self, ending: &Ending) -> Vec<Answer> {
-        let idle = |state: &State| matches!(state, State::Ready | State::Held);
-        let ids: Vec<NodeId> = self.nodes.iter().filter(|(_, vertex)| idle(&vertex.state)).map(|(id, _)| id).collect();
-        let mut answers = Vec::new();
-        for id in ids {
-            self.settle(id, ending.clone(), None, &mut answers);
         }
         answers
     }
@@ -228,6 +200,19 @@ impl Graph {
             }
         }
         cancel
+    }
+
+    /// The review goes before all that are not raised. Whether it waits for anything.
+    pub fn raise(&mut self, review: &ReviewId) -> bool {
+        let mut waits = false;
+        for side in [Side::Head, Side::Base] {
+            let Some(waiting) = self.waiters.get_mut(&Waiter { review: review.clone(), side }) else { continue };
+            waiting.deadline = waiting.deadline.raised();
+            let nodes: Vec<NodeId> = waiting.nodes.iter().copied().collect();
+            waits |= waiting.settled < nodes.len() as u64;
+            nodes.into_iter().for_each(|id| self.place(id));
+        }
+        waits
     }
 
     fn running_id(&self, drv: &DrvPath) -> Option<NodeId> {
@@ -304,7 +289,13 @@ impl Graph {
     fn place(&mut self, id: NodeId) {
         let vertex = &self.nodes[id];
         let key = (vertex.state == State::Ready).then(|| Key {
-            deadline: vertex.waiters.iter().filter_map(|w| self.waiters.get(w)).map(|w| w.deadline).min().unwrap_or(u64::MAX),
+            deadline: vertex
+                .waiters
+                .iter()
+                .filter_map(|w| self.waiters.get(w))
+                .map(|w| w.deadline)
+                .min()
+                .unwrap_or(Deadline::Never),
             critical_path: Reverse(vertex.critical_path),
             sequence: vertex.sequence,
         });
@@ -312,10 +303,10 @@ impl Graph {
             return;
         }
         if let Some(old) = vertex.key {
-            self.queue.remove(&vertex.requirements, old, id);
+            self.queue.remove(&vertex.demand, old, id);
         }
         if let Some(new) = key {
-            self.queue.insert(&vertex.requirements, new, id);
+            self.queue.insert(&vertex.demand, new, id);
         }
         self.nodes[id].key = key;
     }
@@ -325,7 +316,7 @@ impl Graph {
         self.count(id, false);
         if let Some(vertex) = self.nodes.remove(id) {
             if let Some(key) = vertex.key {
-                self.queue.remove(&vertex.requirements, key, id);
+                self.queue.remove(&vertex.demand, key, id);
             }
             self.ids.remove(&vertex.drv);
         }

@@ -14,6 +14,23 @@ pub struct Priority {
     pub bumped: bool,
 }
 
+/// When builds are due; the earliest is built first. Builds of raised reviews are due before all others, in their usual order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Deadline {
+    Raised(u64),
+    At(u64),
+    Never,
+}
+
+impl Deadline {
+    pub fn raised(self) -> Self {
+        match self {
+            Self::At(at) | Self::Raised(at) => Self::Raised(at),
+            Self::Never => Self::Never,
+        }
+    }
+}
+
 impl Priority {
     /// Each rebuild lets others go first that arrive within so many seconds after it …
     const SECONDS_PER_REBUILD: u64 = 6;
@@ -22,17 +39,15 @@ impl Priority {
     /// The base is built to tell *newly* from *still*: of use only once the head has failed.
     const BASE_HANDICAP: u64 = 3600;
 
-    /// Smaller comes first. Ageing needs no clock: as time passes, newcomers have later deadlines, so a deadline never changes.
-    pub fn deadline(self) -> u64 {
-        if self.bumped {
-            return 0;
-        }
+    /// Ageing needs no clock: as time passes, newcomers have later deadlines, so that a deadline never changes by itself.
+    pub fn deadline(self) -> Deadline {
         let handicap = self.rebuilds.saturating_mul(Self::SECONDS_PER_REBUILD).min(Self::LONGEST_HANDICAP);
         let side = match self.side {
             Side::Head => 0,
             Side::Base => Self::BASE_HANDICAP,
         };
-        self.arrived + handicap + side
+        let at = Deadline::At(self.arrived + handicap + side);
+        if self.bumped { at.raised() } else { at }
     }
 }
 
@@ -54,6 +69,8 @@ mod tests {
     #[test]
     fn the_base_follows_the_head_and_a_raised_review_goes_first() {
         assert!(HEAD.deadline() < Priority { side: Side::Base, rebuilds: 1, ..HEAD }.deadline());
-        assert!(Priority { bumped: true, arrived: 9999, ..HEAD }.deadline() < HEAD.deadline());
+        let raised = Priority { bumped: true, arrived: 9999, ..HEAD };
+        assert!(raised.deadline() < HEAD.deadline());
+        assert!(raised.deadline() < Priority { side: Side::Base, ..raised }.deadline());
     }
 }

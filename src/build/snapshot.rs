@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::{Builder, Station};
 use crate::domain::{DrvPath, ReviewId, System};
 
 /// The queue at one moment.
@@ -55,9 +56,11 @@ pub struct BuilderRow {
     pub name: String,
     pub systems: Vec<System>,
     pub slots: u64,
+    /// Of the slots.
     pub running: u64,
     /// Fixed-output derivations at once, beside the slots.
     pub downloads: u64,
+    pub downloading: u64,
     pub speed: f64,
     /// What one build may use; `None`: as much as there is.
     pub memory_bytes: Option<u64>,
@@ -66,6 +69,33 @@ pub struct BuilderRow {
     pub state: BuilderState,
     /// Why it is not simply ready.
     pub reason: Option<String>,
+}
+
+impl From<&Station> for BuilderRow {
+    fn from(station: &Station) -> Self {
+        let Builder { name, offer, slots, downloads, speed, memory } = &station.builder;
+        let (state, reason) = match (station.is_there, &station.resting) {
+            (false, _) => (BuilderState::Absent, None),
+            (true, _) if !station.is_configured => (BuilderState::Draining, Some("it is no longer configured".to_owned())),
+            (true, _) if station.is_draining => (BuilderState::Draining, None),
+            (true, Some(reason)) => (BuilderState::BackingOff, Some(reason.clone())),
+            (true, None) => (BuilderState::Ready, None),
+        };
+        Self {
+            name: name.clone(),
+            systems: offer.systems.iter().cloned().collect(),
+            slots: *slots as u64,
+            running: station.builds as u64,
+            downloads: *downloads as u64,
+            downloading: station.downloads as u64,
+            speed: *speed,
+            memory_bytes: *memory,
+            features: offer.features.iter().cloned().collect(),
+            mandatory: offer.mandatory.iter().cloned().collect(),
+            state,
+            reason,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -288,9 +288,11 @@ pub struct Builder {
     name: String,
     systems: Vec<System>,
     slots: u64,
+    /// Of the slots.
     running: u64,
     /// Fixed-output derivations at once, beside the slots.
     downloads: u64,
+    downloading: u64,
     speed: f64,
     /// What one build may use; `null`: as much as there is.
     memory_bytes: Option<u64>,
@@ -309,6 +311,7 @@ impl From<&BuilderRow> for Builder {
             slots: row.slots,
             running: row.running,
             downloads: row.downloads,
+            downloading: row.downloading,
             speed: row.speed,
             memory_bytes: row.memory_bytes,
             features: row.features.clone(),

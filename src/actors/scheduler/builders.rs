@@ -1,16 +1,15 @@
-//! The Scheduler's side of its builders: who is there, what runs where, and who has to be left alone for a while.
+//! The Scheduler's side of its Pools: what they and it tell each other, and which attempts are under way.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::{Message, Recipient};
-use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 pub use crate::build::Builder;
-use crate::build::snapshot::{BuilderRow, BuilderState, RunningItem};
-use crate::build::{Graph, Job, Offer, Usage};
+use crate::build::snapshot::RunningItem;
+use crate::build::{Graph, Job, Start, Usage};
 use crate::domain::{DrvPath, Outcome};
 use crate::store::logs::AttemptTime;
 
@@ -38,8 +37,8 @@ impl Roster {
         self.entries().configured = builders;
     }
 
-    pub(super) fn is_drained(&self, name: &str) -> bool {
-        self.entries().drained.contains(name)
+    pub(super) fn drained(&self) -> Vec<String> {
+        self.entries().drained.iter().cloned().collect()
     }
 
     pub(super) fn drain(&self, name: &str, on: bool) {
@@ -105,185 +104,102 @@ pub enum End {
     Broke(String),
 }
 
-/// One builder.
-pub(super) struct Station {
-    pub builder: Builder,
-    /// `None`: not there.
-    orders: Option<Recipient<Order>>,
+/// The Pools that are there, and what was ordered of them.
+#[derive(Default)]
+pub(super) struct Pools {
+    there: HashMap<String, There>,
+    runs: HashMap<DrvPath, Run>,
+    /// Counts stays.
+    stays: u64,
+    /// The latest attempts, so that the next one of the same derivation does not have the same name.
+    latest: HashMap<DrvPath, AttemptTime>,
+}
+
+struct There {
+    orders: Recipient<Order>,
     /// Tells one stay from the next.
-    pub stay: u64,
-    pub running: HashMap<DrvPath, Run>,
-    /// Failures to reach it, in a row.
-    failures: u32,
-    /// Why it is left alone.
-    resting: Option<String>,
-    /// Takes nothing new.
-    draining: bool,
-    pub is_configured: bool,
+    stay: u64,
 }
 
 /// An attempt under way.
 #[derive(Debug, Clone)]
 pub(super) struct Run {
+    pub builder: Arc<str>,
     pub attempt: AttemptTime,
-    pub since: Timestamp,
     /// The clock of durations.
-    pub began: std::time::Instant,
+    pub began: Instant,
 }
 
-#[derive(Default)]
-pub(super) struct Stations(BTreeMap<String, Station>);
-
-impl Stations {
-    pub fn new(builders: &[Builder]) -> Self {
-        let mut stations = Self::default();
-        stations.configure(builders);
-        stations
+impl Pools {
+    /// Returns the number of this stay.
+    pub fn join(&mut self, name: &str, orders: Recipient<Order>) -> u64 {
+        self.stays += 1;
+        self.there.insert(name.to_owned(), There { orders, stay: self.stays });
+        self.stays
     }
 
-    /// These are the configured builders from now on. One that is there and not among them stays until it leaves.
-    pub fn configure(&mut self, builders: &[Builder]) {
-        self.0.values_mut().for_each(|station| station.is_configured = false);
-        for builder in builders {
-            let station = self.0.entry(builder.name.clone()).or_insert_with(|| Station::absent(builder.clone()));
-            station.builder = builder.clone();
-            station.is_configured = true;
+    /// Whether this stay had not ended before.
+    pub fn leave(&mut self, name: &str, stay: u64) -> bool {
+        let ends = self.there.get(name).is_some_and(|there| there.stay == stay);
+        if ends {
+            self.there.remove(name);
         }
-        self.0.retain(|_, station| station.is_configured || station.orders.is_some());
+        ends
     }
 
-    /// What the configured ones offer.
-    pub fn offers(&self) -> Vec<Offer> {
-        self.0.values().filter(|station| station.is_configured).map(|station| station.builder.offer.clone()).collect()
+    pub fn start(&mut self, Start { builder, job }: Start) -> Run {
+        let run = Run { attempt: self.name_attempt(&job.drv), began: Instant::now(), builder };
+        self.runs.insert(job.drv.clone(), run.clone());
+        self.order(&run.builder, Order::Start { job, attempt: run.attempt });
+        run
     }
 
-    /// Returns what an earlier stay left running, and this stay's number.
-    pub fn join(&mut self, builder: Builder, orders: Recipient<Order>, draining: bool) -> (Vec<DrvPath>, u64) {
-        let station = self.0.entry(builder.name.clone()).or_insert_with(|| Station::absent(builder.clone()));
-        let left = station.leave();
-        station.builder = builder;
-        station.orders = Some(orders);
-        station.draining = draining;
-        station.stay += 1;
-        (left, station.stay)
+    pub fn cancel(&self, builder: &str, drv: DrvPath) {
+        self.order(builder, Order::Cancel(drv));
     }
 
-    pub fn get_mut(&mut self, name: &str) -> Option<&mut Station> {
-        self.0.get_mut(name)
+    /// An attempt ended. `None` is news of one that was given up for lost.
+    pub fn end(&mut self, builder: &str, drv: &DrvPath, attempt: AttemptTime) -> Option<Run> {
+        self.runs.get(drv).filter(|run| run.attempt == attempt && run.builder.as_ref() == builder)?;
+        self.lose(drv)
     }
 
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Station> {
-        self.0.values_mut()
+    pub fn lose(&mut self, drv: &DrvPath) -> Option<Run> {
+        let run = self.runs.remove(drv)?;
+        self.latest.insert(drv.clone(), run.attempt);
+        Some(run)
     }
 
-    /// Tells whoever runs it.
-    pub fn cancel(&self, drv: &DrvPath) {
-        for station in self.0.values().filter(|station| station.running.contains_key(drv)) {
-            station.order(Order::Cancel(drv.clone()));
+    fn order(&self, builder: &str, order: Order) {
+        if let Some(there) = self.there.get(builder) {
+            // at most one order per slot and one cancellation of it are under way: this can't grow beyond that. If the Pool is gone,
+            // its token says so
+            there.orders.do_send(order);
         }
     }
 
-    pub fn rows(&self) -> Vec<BuilderRow> {
-        self.0.values().map(Station::row).collect()
+    /// Now, or just after the latest attempt of the same derivation.
+    fn name_attempt(&mut self, drv: &DrvPath) -> AttemptTime {
+        let now = AttemptTime::now();
+        // those of which the clock has moved on
+        if self.latest.len() > 64 {
+            self.latest.retain(|_, latest| *latest >= now);
+        }
+        self.latest.remove(drv).map_or(now, |latest| now.max(latest.next()))
     }
 
     pub fn running(&self, graph: &Graph) -> Vec<RunningItem> {
-        let runs = self.0.values().flat_map(|station| station.running.iter().map(move |(drv, run)| (station, drv, run)));
-        let item = |(station, drv, run): (&Station, &DrvPath, &Run)| RunningItem {
+        let item = |(drv, run): (&DrvPath, &Run)| RunningItem {
             drv: drv.clone(),
-            builder: station.builder.name.clone(),
-            since: run.since,
+            builder: run.builder.to_string(),
+            since: run.attempt.timestamp(),
             reviews: graph.reviews(drv),
             attempt: run.attempt.to_string(),
             expected_seconds: graph.expected_seconds(drv),
         };
-        let mut items: Vec<RunningItem> = runs.map(item).collect();
+        let mut items: Vec<RunningItem> = self.runs.iter().map(item).collect();
         items.sort_by(|a, b| (a.since, &a.drv).cmp(&(b.since, &b.drv)));
         items
-    }
-}
-
-impl Station {
-    fn absent(builder: Builder) -> Self {
-        Self {
-            builder,
-            orders: None,
-            stay: 0,
-            running: HashMap::new(),
-            failures: 0,
-            resting: None,
-            draining: false,
-            is_configured: false,
-        }
-    }
-
-    pub fn has_free_slot(&self) -> bool {
-        self.orders.is_some() && self.resting.is_none() && !self.draining && self.running.len() < self.builder.slots
-    }
-
-    pub fn start(&mut self, job: Job) -> Run {
-        let run = Run { attempt: AttemptTime::now(), since: Timestamp::now(), began: std::time::Instant::now() };
-        self.running.insert(job.drv.clone(), run.clone());
-        self.order(Order::Start { job, attempt: run.attempt });
-        run
-    }
-
-    fn order(&self, order: Order) {
-        if let Some(orders) = &self.orders {
-            // at most one order per slot and one cancellation of it are under way: this can't grow beyond that. If the Pool is gone,
-            // its token says so
-            orders.do_send(order);
-        }
-    }
-
-    /// It is gone. What it ran comes to no end.
-    pub fn leave(&mut self) -> Vec<DrvPath> {
-        self.orders = None;
-        self.running.drain().map(|(drv, _)| drv).collect()
-    }
-
-    /// It could not be reached: how long it is left alone, and how often in a row that has happened. `None`: it is left alone already.
-    pub fn rest(&mut self, reason: String) -> Option<(Duration, u32)> {
-        if self.resting.is_some() {
-            return None;
-        }
-        self.failures += 1;
-        self.resting = Some(reason);
-        Some((back_off(self.failures), self.failures))
-    }
-
-    pub fn drain(&mut self, on: bool) {
-        self.draining = on;
-    }
-
-    pub fn wake(&mut self) {
-        self.resting = None;
-    }
-
-    pub fn is_well(&mut self) {
-        self.failures = 0;
-    }
-
-    fn row(&self) -> BuilderRow {
-        let (state, reason) = match (&self.orders, &self.resting) {
-            (None, _) => (BuilderState::Absent, None),
-            (Some(_), Some(reason)) => (BuilderState::BackingOff, Some(reason.clone())),
-            (Some(_), None) if self.draining => (BuilderState::Draining, None),
-            (Some(_), None) => (BuilderState::Ready, None),
-        };
-        BuilderRow {
-            name: self.builder.name.clone(),
-            systems: self.builder.offer.systems.iter().cloned().collect(),
-            slots: self.builder.slots as u64,
-            running: self.running.len() as u64,
-            downloads: self.builder.downloads as u64,
-            speed: self.builder.speed,
-            memory_bytes: self.builder.memory,
-            features: self.builder.offer.features.iter().cloned().collect(),
-            mandatory: self.builder.offer.mandatory.iter().cloned().collect(),
-            state,
-            reason,
-        }
     }
 }
 

@@ -1,14 +1,14 @@
 //! What the Scheduler has to know before it can admit a [`Want`](super::Want): all the questions are asked here, and none while the
 //! graph is being changed.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Accepted, Deps, Retry, ScheduleError, Target};
-use crate::build::{Ending, Node, Offer, Requirements, unsupported};
+use crate::build::{Ending, Node, Requirements};
 use crate::db::Remembered;
-use crate::domain::{DrvPath, Outcome};
+use crate::domain::DrvPath;
 use crate::store::derivation::DerivationError;
 use crate::store::{Derivation, Missing};
 
@@ -22,7 +22,7 @@ pub(super) struct Facts {
 }
 
 /// Asks the store what has to be built (in one request), reads those derivations, and asks the database what it knows of them.
-pub(super) async fn gather(deps: Deps, offers: Vec<Offer>, targets: Vec<Target>, retry: Retry) -> Result<Facts, ScheduleError> {
+pub(super) async fn gather(deps: Deps, targets: Vec<Target>, retry: Retry) -> Result<Facts, ScheduleError> {
     let wanted: Vec<DrvPath> = targets.iter().map(|target| target.drv.clone()).collect();
     let store = |error: crate::store::StoreError| ScheduleError::Store(error.to_string());
     let missing = deps.store.missing(&wanted).await.map_err(store)?;
@@ -44,7 +44,7 @@ pub(super) async fn gather(deps: Deps, offers: Vec<Offer>, targets: Vec<Target>,
         derivation.outputs.values().filter_map(|output| output.path.as_ref()).any(|path| will_substitute.contains(path))
     };
     let substituted = fetched.into_iter().filter(|(_, derivation)| has_fetched_output(derivation)).map(|(drv, _)| drv).collect();
-    let mut planner = Planner { offers, targets: by_drv(targets), known, expected, kinds: BTreeMap::new() };
+    let mut planner = Planner { targets: by_drv(targets), known, expected, kinds: HashSet::new() };
     let nodes = derivations.into_iter().map(|(drv, derivation)| planner.node(drv, derivation)).collect();
     Ok(Facts { nodes, substituted, accepted })
 }
@@ -96,24 +96,21 @@ fn by_drv(targets: Vec<Target>) -> HashMap<DrvPath, Target> {
 }
 
 struct Planner {
-    offers: Vec<Offer>,
     targets: HashMap<DrvPath, Target>,
     known: HashMap<DrvPath, Remembered>,
     expected: HashMap<String, f64>,
-    /// Requirements are few and nodes are many: each kind is judged once.
-    kinds: BTreeMap<Arc<Requirements>, Option<Arc<str>>>,
+    /// Requirements are few and nodes are many: each kind is kept once.
+    kinds: HashSet<Arc<Requirements>>,
 }
 
 impl Planner {
     fn node(&mut self, drv: DrvPath, derivation: Derivation) -> Node {
-        let (requirements, lacking) = self.kind(Requirements {
+        let requirements = self.kind(Requirements {
             features: derivation.features(),
             fixed_output: derivation.is_fixed_output(),
             system: derivation.system,
         });
-        let unsupported = lacking.map(|message| Ending { outcome: Outcome::Unsupported, message: Some(message) });
-        let failed =
-            self.known.remove(&drv).map(|known| Ending { outcome: known.outcome, message: known.message.map(Into::into) });
+        let known = self.known.remove(&drv);
         let expected = self.expected.get(drv.pname_version().0);
         let target = self.targets.get(&drv);
         Node {
@@ -122,18 +119,17 @@ impl Planner {
             expected: expected.and_then(|seconds| Duration::try_from_secs_f64(*seconds).ok()).unwrap_or(UNKNOWN),
             timeout: target.and_then(|target| target.timeout),
             max_silent: target.and_then(|target| target.max_silent),
-            known: unsupported.or(failed),
+            known: known.map(|known| Ending { outcome: known.outcome, message: known.message.map(Into::into) }),
             drv,
         }
     }
 
-    fn kind(&mut self, requirements: Requirements) -> (Arc<Requirements>, Option<Arc<str>>) {
-        if let Some((kind, lacking)) = self.kinds.get_key_value(&requirements) {
-            return (kind.clone(), lacking.clone());
+    fn kind(&mut self, requirements: Requirements) -> Arc<Requirements> {
+        if let Some(kind) = self.kinds.get(&requirements) {
+            return kind.clone();
         }
-        let lacking: Option<Arc<str>> = unsupported(&self.offers, &requirements).map(Into::into);
         let kind = Arc::new(requirements);
-        self.kinds.insert(kind.clone(), lacking.clone());
-        (kind, lacking)
+        self.kinds.insert(kind.clone());
+        kind
     }
 }

@@ -95,6 +95,14 @@ pub struct QueueSnapshot {
 #[rtype(result = "Vec<BuilderRow>")]
 pub struct BuilderSnapshot;
 
+/// A review's builds go before all others', but not before those of reviews that were raised before. The answer says whether any of
+/// them was waiting.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "bool")]
+pub struct Bump {
+    pub review: ReviewId,
+}
+
 /// A builder takes no new builds while this is on; those that run come to their end.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<(), UnknownBuilder>")]

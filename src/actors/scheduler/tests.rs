@@ -4,9 +4,12 @@ mod house;
 
 use std::time::Duration;
 
-use house::{House, STOPS_ITSELF};
+use house::{House, Reach, STOPS_ITSELF, builder};
 
-use super::{Accepted, BuilderSnapshot, Forget, Patience, Retry, ScheduleError, Target, Want};
+use super::{
+    Accepted, Builder, BuilderSnapshot, Bump, Configured, Drain, Forget, Patience, QueueSnapshot, Retry, ScheduleError, Target,
+    UnknownBuilder, Want,
+};
 use crate::build::snapshot::BuilderState;
 use crate::domain::{DrvPath, Outcome, ReviewId, Side};
 use crate::store::logs::LogRange;
@@ -207,4 +210,115 @@ async fn a_scheduler_that_crashed_is_asked_again_and_the_pool_works_for_the_next
     replaced.await;
     house.want("r", Side::Head, &[&a], Retry::Remembered).await.unwrap();
     assert_eq!(house.settled(1).await[&a].outcome, Outcome::Succeeded);
+}
+
+#[actix::test]
+async fn what_timed_out_has_one_more_try_on_a_larger_builder() {
+    let small = Builder { memory: Some(1 << 30), ..builder("local") };
+    let house = House::new().builders(&[(small, Reach::Here), (builder("local-big"), Reach::Here)]).open();
+    let drvs = house.instantiate(&format!(r#"[ (sh "slow" "{STOPS_ITSELF}") (sh "quick" "echo > $out") ]"#));
+    let [slow, quick] = <[DrvPath; 2]>::try_from(drvs).unwrap();
+    let limited = |drv: &DrvPath| Target { timeout: Some(Duration::from_secs(1)), ..Target::new(drv.clone()) };
+    let targets = vec![limited(&slow), Target::new(quick.clone())];
+    let want = Want { review: review("r"), side: Side::Head, targets, retry: Retry::Remembered, report_to: house.recipient() };
+    house.scheduler.ask(want).await.unwrap().unwrap();
+    let settled = house.settled(2).await;
+    assert_eq!(settled[&slow].outcome, Outcome::TimedOut);
+    let timed_out = Some(Outcome::TimedOut);
+    assert_eq!(house.attempts(&slow).await, [("local-big".into(), timed_out), ("local".into(), timed_out)]);
+    assert_eq!(house.attempts(&quick).await, [("local".into(), Some(Outcome::Succeeded))], "the smaller one takes what it can");
+    assert_eq!(house.deps.db.outcomes(&[slow.clone()]).await.unwrap()[&slow].outcome, Outcome::TimedOut);
+}
+
+#[actix::test]
+async fn what_one_builder_can_not_begin_is_built_by_another_at_once() {
+    // alike, so that the first by name is asked first
+    let house = House::new().builders(&[(builder("a-far"), Reach::Nowhere), (builder("local"), Reach::Here)]).open();
+    let drvs = house.instantiate(r#"[ (sh "a" "echo > $out") (sh "b" "echo > $out") (sh "c" "echo > $out") ]"#);
+    house.want("r", Side::Head, &drvs.iter().collect::<Vec<_>>(), Retry::Remembered).await.unwrap();
+    let settled = house.settled(3).await;
+    assert!(settled.values().all(|settled| settled.outcome == Outcome::Succeeded), "{settled:?}");
+    let rows = house.scheduler.ask(BuilderSnapshot).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.state).collect::<Vec<_>>(), [BuilderState::BackingOff, BuilderState::Ready]);
+    let mut attempts = Vec::new();
+    for drv in &drvs {
+        attempts.extend(house.attempts(drv).await);
+    }
+    assert!(attempts.contains(&("a-far".into(), Some(Outcome::Infrastructure))), "{attempts:?}");
+}
+
+#[actix::test]
+async fn a_fixed_output_derivation_does_not_wait_for_a_slot() {
+    let one = Builder { slots: 1, downloads: 1, ..builder("local") };
+    let house = House::new().builders(&[(one, Reach::Here)]).open();
+    let fifo = house.fifo("go");
+    let drvs = house.instantiate(&format!(
+        r#"[ (sh "slow" "read line < {}; echo > $out")
+             (mk "source" "echo hello > $out" {{ outputHashMode = "flat"; outputHashAlgo = "sha256";
+               outputHash = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"; }}) ]"#,
+        fifo.display()
+    ));
+    let [slow, source] = <[DrvPath; 2]>::try_from(drvs).unwrap();
+    house.want("r", Side::Head, &[&slow], Retry::Remembered).await.unwrap();
+    house.want("s", Side::Head, &[&source], Retry::Remembered).await.unwrap();
+    let settled = house.next_settled().await;
+    assert_eq!((settled.drv, settled.outcome), (source, Outcome::Succeeded), "{:?}", settled.message);
+    house::write_line(fifo).await;
+    assert_eq!(house.settled(1).await[&slow].outcome, Outcome::Succeeded);
+}
+
+#[actix::test]
+async fn a_drained_builder_ends_what_it_runs_and_takes_nothing_more() {
+    let house = House::new().open();
+    let fifo = house.fifo("go");
+    let a = house.instantiate_one(&format!(r#"sh "a" "read line < {}; echo > $out""#, fifo.display()));
+    let b = house.instantiate_one(r#"sh "b" "echo > $out""#);
+    let drain = |on| house.scheduler.ask(Drain { builder: "local".into(), on });
+    house.want("r", Side::Head, &[&a], Retry::Remembered).await.unwrap();
+    drain(true).await.unwrap().unwrap();
+    house.want("s", Side::Head, &[&b], Retry::Remembered).await.unwrap();
+    assert_eq!(house.scheduler.ask(BuilderSnapshot).await.unwrap()[0].state, BuilderState::Draining);
+    house::write_line(fifo).await;
+    assert_eq!(house.settled(1).await[&a].outcome, Outcome::Succeeded);
+    let queue = house.scheduler.ask(QueueSnapshot { waiting: 10 }).await.unwrap();
+    assert_eq!((queue.counts.ready, queue.running.len()), (1, 0), "it waits, and is not unsupported");
+    drain(false).await.unwrap().unwrap();
+    assert_eq!(house.settled(1).await[&b].outcome, Outcome::Succeeded);
+    let unknown = house.scheduler.ask(Drain { builder: "x".into(), on: true }).await.unwrap();
+    assert_eq!(unknown, Err(UnknownBuilder("x".into())));
+}
+
+#[actix::test]
+async fn what_waits_for_a_builder_that_is_configured_away_is_unsupported() {
+    let house = House::new().open();
+    let fifo = house.fifo("go");
+    let script = format!("read line < {}; echo > $out", fifo.display());
+    let drvs = house.instantiate(&format!(r#"let a = sh "a" "{script}"; in [ a (mk "b" "echo > $out" {{ inherit a; }}) ]"#));
+    let [a, b] = <[DrvPath; 2]>::try_from(drvs).unwrap();
+    house.want("r", Side::Head, &[&a, &b], Retry::Remembered).await.unwrap();
+    house.scheduler.ask(Configured(Vec::new())).await.unwrap();
+    assert_eq!(house.settled(1).await[&b].outcome, Outcome::Unsupported);
+    house::write_line(fifo).await;
+    assert_eq!(house.settled(1).await[&a].outcome, Outcome::Succeeded, "what runs comes to its end");
+}
+
+#[actix::test]
+async fn a_raised_review_is_next() {
+    let one = Builder { slots: 1, ..builder("local") };
+    let house = House::new().builders(&[(one, Reach::Here)]).open();
+    let fifo = house.fifo("go");
+    let drvs = house.instantiate(&format!(
+        r#"[ (sh "first" "read line < {}; echo > $out") (sh "a" "echo > $out") (sh "b" "echo > $out") (sh "c" "echo > $out") ]"#,
+        fifo.display()
+    ));
+    let [first, a, b, c] = <[DrvPath; 4]>::try_from(drvs).unwrap();
+    house.want("r", Side::Head, &[&first], Retry::Remembered).await.unwrap();
+    house.want("small", Side::Head, &[&a], Retry::Remembered).await.unwrap();
+    house.want("large", Side::Head, &[&b, &c], Retry::Remembered).await.unwrap();
+    assert!(house.scheduler.ask(Bump { review: review("large") }).await.unwrap());
+    assert!(!house.scheduler.ask(Bump { review: review("unheard-of") }).await.unwrap());
+    house::write_line(fifo).await;
+    house.settled(4).await;
+    let mut begun = house.attempts_begun();
+    assert_eq!(begun.pop(), Some(a));
 }

@@ -3,6 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{Ending, Graph, NodeId, State, Vertex, Waiting};
+use crate::build::demand::Demand;
+use crate::build::priority::Deadline;
 use crate::build::request::{Answer, Node, Request, Waiter};
 use crate::domain::{DrvPath, Outcome, Side};
 
@@ -50,7 +52,7 @@ impl Graph {
     }
 
     /// The moment at which the waiter's review first asked for anything.
-    fn welcome(&mut self, waiter: &Waiter, deadline: u64) -> u64 {
+    fn welcome(&mut self, waiter: &Waiter, deadline: Deadline) -> u64 {
         let sides = [Side::Head, Side::Base].map(|side| Waiter { side, ..waiter.clone() });
         let since =
             sides.iter().filter_map(|side| self.waiters.get(side)).map(|waiting| waiting.since).min().unwrap_or(self.moment);
@@ -86,7 +88,7 @@ impl Graph {
         let expected = u64::try_from(node.expected.as_millis()).unwrap_or(u64::MAX >> 20);
         let id = self.nodes.insert(Vertex {
             drv: node.drv.clone(),
-            requirements: node.requirements.clone(),
+            demand: Demand { requirements: node.requirements.clone(), past: None },
             expected,
             timeout: node.timeout,
             max_silent: node.max_silent,
@@ -97,7 +99,8 @@ impl Graph {
             critical_path: expected,
             sequence: self.sequence,
             key: None,
-            tries: 0,
+            rounds: 0,
+            first_end: None,
             waiters: Vec::new(),
             asked: Vec::new(),
         });
@@ -156,8 +159,9 @@ impl Graph {
         let missing =
             self.nodes[id].inputs.iter().filter_map(|input| self.nodes.get(*input)).filter(|input| !input.state.is_success());
         let missing = missing.count();
-        self.nodes[id].missing = missing;
-        self.nodes[id].tries = 0;
+        let vertex = &mut self.nodes[id];
+        vertex.missing = missing;
+        (vertex.rounds, vertex.first_end, vertex.demand.past) = (0, None, None);
         self.change(id, State::Blocked);
     }
 

@@ -57,7 +57,7 @@ impl Graph {
         let vertex = &self.nodes[id];
         QueueItem {
             drv: vertex.drv.clone(),
-            system: vertex.requirements.system.clone(),
+            system: vertex.demand.requirements.system.clone(),
             reviews: reviews(vertex),
             waits_for: vertex.missing as u64,
             expected_seconds: vertex.expected as f64 / 1000.0,

@@ -16,6 +16,11 @@ impl AttemptTime {
         Self::from(jiff::Timestamp::now())
     }
 
+    /// A millisecond later.
+    pub fn next(self) -> Self {
+        Self::from(self.0 + jiff::SignedDuration::from_millis(1))
+    }
+
     pub fn timestamp(self) -> jiff::Timestamp {
         self.0
     }

@@ -77,6 +77,7 @@ impl Staff for Crew {
             slots: 2,
             running: 1,
             downloads: 2,
+            downloading: 0,
             speed: 1.0,
             memory_bytes: None,
             features: vec!["kvm".into()],

@@ -25,20 +25,30 @@ pub const STOPS_ITSELF: &str = "kill -STOP $$";
 pub struct Plan {
     dir: tempfile::TempDir,
     patience: Patience,
-    unreachable: bool,
+    builders: Vec<(Builder, Reach)>,
     cache: bool,
+}
+
+/// Whether builds can begin on a builder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    Here,
+    Nowhere,
 }
 
 pub struct House {
     pub deps: Deps,
     pub scheduler: Post<Scheduler>,
+    /// Of the first builder.
     pub pool: Post<Pool>,
+    /// Of all others.
+    _pools: Vec<Post<Pool>>,
     reviewer: Addr<Reviewer>,
     settled: Mutex<mpsc::UnboundedReceiver<Settled>>,
     events: Mutex<broadcast::Receiver<Event>>,
     begun: Mutex<Vec<DrvPath>>,
     nix: Nix,
-    unreachable: bool,
+    builders: Vec<(Builder, Reach)>,
     cache: bool,
     dir: tempfile::TempDir,
 }
@@ -89,15 +99,16 @@ fn cache_uri(root: &Path) -> String {
 impl House {
     #[expect(clippy::new_ret_no_self, reason = "a plan is opened when all is said")]
     pub fn new() -> Plan {
-        Plan { dir: tempfile::tempdir().unwrap(), patience: Patience::Endless, unreachable: false, cache: false }
+        let builders = vec![(builder("local"), Reach::Here)];
+        Plan { dir: tempfile::tempdir().unwrap(), patience: Patience::Endless, builders, cache: false }
     }
 
     /// The same directory in another process: a new database handle, Scheduler and Pool.
     pub async fn reopen(self) -> House {
-        let House { dir, deps, unreachable, cache, .. } = self;
+        let House { dir, deps, builders, cache, .. } = self;
         let patience = deps.patience;
         deps.db.close().await;
-        Plan { dir, patience, unreachable, cache }.open()
+        Plan { dir, patience, builders, cache }.open()
     }
 
     pub fn instantiate(&self, expression: &str) -> Vec<DrvPath> {
@@ -177,6 +188,13 @@ impl House {
         self.begun.try_lock().unwrap().clone()
     }
 
+    /// On which builder each attempt was, newest first, and how it ended.
+    pub async fn attempts(&self, drv: &DrvPath) -> Vec<(String, Option<Outcome>)> {
+        self.deps.db.flush().await.unwrap();
+        let rows = self.deps.db.attempts(drv.base_name()).await.unwrap();
+        rows.into_iter().map(|row| (row.builder, row.outcome)).collect()
+    }
+
     /// Waits for the end of an attempt.
     pub async fn ended(&self, drv: &DrvPath) -> Outcome {
         loop {
@@ -193,6 +211,12 @@ impl House {
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::from_bits_truncate(0o666)).unwrap();
         path
     }
+}
+
+/// This machine, under any name.
+pub fn builder(name: &str) -> Builder {
+    let offer = local_offer(&BTreeMap::new());
+    Builder { name: name.into(), offer, slots: 2, downloads: 2, speed: 1.0, memory: None }
 }
 
 /// Supervised as in the real house.
@@ -215,7 +239,13 @@ impl Plan {
 
     /// Questions are answered, but no build can begin.
     pub fn unreachable_builds(mut self) -> Self {
-        self.unreachable = true;
+        self.builders[0].1 = Reach::Nowhere;
+        self
+    }
+
+    /// With these builders instead of the one that there is otherwise.
+    pub fn builders(mut self, builders: &[(Builder, Reach)]) -> Self {
+        self.builders = builders.to_vec();
         self
     }
 
@@ -229,14 +259,12 @@ impl Plan {
         nix.transport = Transport::Stdio { program: nix.program("nix-daemon"), store: uri(&root), options };
         let state = StateDir::new(root.join("snowgate"));
         let db = Db::open(&state).unwrap();
-        let offer = local_offer(&BTreeMap::new());
-        let builder = Builder { name: "local".into(), offer, slots: 2, downloads: 2, speed: 1.0, memory: None };
         let deps = Deps {
             store: Store::new(&nix, ClientSettings::default()),
             logs: Logs::open(state.logs()).unwrap(),
             db,
             events: Events::default(),
-            builders: Roster::new(vec![builder.clone()]),
+            builders: Roster::new(self.builders.iter().map(|(builder, _)| builder.clone()).collect()),
             remember: DEFAULT_REMEMBER,
             patience: self.patience,
         };
@@ -244,22 +272,28 @@ impl Plan {
         let events = Mutex::new(deps.events.subscribe());
         let for_scheduler = deps.clone();
         let scheduler = hire("scheduler", move || Scheduler::new(for_scheduler.clone()));
-        let (mut for_pool, its_scheduler) = (deps.clone(), scheduler.clone());
-        if self.unreachable {
-            let nowhere = Transport::Socket(PathBuf::from("/nonexistent/socket"));
-            let nix = Nix { bin_dir: PathBuf::new(), version: String::new(), transport: nowhere };
-            for_pool.store = Store::new(&nix, ClientSettings::default());
-        }
-        let pool = hire("pool", move || Pool::new(for_pool.clone(), builder.clone(), its_scheduler.clone()));
+        let hire_pool = |(builder, reach): (Builder, Reach)| {
+            let (mut for_pool, its_scheduler) = (deps.clone(), scheduler.clone());
+            if reach == Reach::Nowhere {
+                let nowhere = Transport::Socket(PathBuf::from("/nonexistent/socket"));
+                let nix = Nix { bin_dir: PathBuf::new(), version: String::new(), transport: nowhere };
+                for_pool.store = Store::new(&nix, ClientSettings::default());
+            }
+            hire("pool", move || Pool::new(for_pool.clone(), builder.clone(), its_scheduler.clone()))
+        };
+        let mut pools = self.builders.iter().cloned().map(hire_pool);
+        let pool = pools.next().expect("a builder");
+        let others = pools.collect();
         House {
             scheduler,
             pool,
+            _pools: others,
             reviewer: Reviewer(told).start(),
             settled: Mutex::new(settled),
             events,
             begun: Mutex::default(),
             nix,
-            unreachable: self.unreachable,
+            builders: self.builders,
             cache: self.cache,
             dir: self.dir,
             deps,
