@@ -21,6 +21,7 @@ impl StoreSocket {
     pub fn open(transport: &Transport, directory: &Path) -> io::Result<Self> {
         match transport {
             Transport::Socket(path) => Ok(Self { path: path.clone(), daemon: None }),
+            Transport::Ssh(ssh) => Err(io::Error::other(format!("evaluations need a store of this machine, and {ssh} is none"))),
             Transport::Stdio { program, store, options } => {
                 let path = directory.join("store.sock");
                 let listener = listen(&path)?;

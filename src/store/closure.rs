@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::StoreError;
-use super::wire::Wire;
+use super::wire::{Put, Wire};
 use crate::domain::{DrvPath, StorePath};
 
 /// What the store knows of a valid path.
@@ -15,6 +15,9 @@ pub struct PathInfo {
     pub nar_bytes: u64,
     /// The SHA-256 of the NAR, in hexadecimal.
     pub nar_hash: String,
+    pub signatures: Vec<String>,
+    /// What its name was made of, where that is its content; empty where it is not.
+    pub content_address: String,
 }
 
 impl PathInfo {
@@ -26,11 +29,23 @@ impl PathInfo {
         let _registered = wire.number().await?;
         let nar_bytes = wire.number().await?;
         let _ultimate = wire.number().await?;
-        for _signature in 0..wire.length().await? {
-            wire.bytes().await?;
+        let mut signatures = Vec::new();
+        for _ in 0..wire.length().await? {
+            signatures.push(wire.text().await?);
         }
-        let _content_address = wire.bytes().await?;
-        Ok(Self { deriver, references, nar_bytes, nar_hash })
+        let content_address = wire.text().await?;
+        Ok(Self { deriver, references, nar_bytes, nar_hash, signatures, content_address })
+    }
+
+    /// As protocol 1.16 has it, which is what `AddMultipleToStore` takes whatever was agreed on.
+    pub(super) fn put(&self, wire: &mut Put<'_>) {
+        wire.string(self.deriver.as_ref().map_or("", DrvPath::as_str)).string(&self.nar_hash);
+        wire.strings(self.references.iter().map(StorePath::as_str));
+        // registered when it arrives; the receiver did not build it, so that it is not "ultimately trusted" there
+        const REGISTERED: u64 = 0;
+        const ULTIMATE: u64 = 0;
+        wire.number(REGISTERED).number(self.nar_bytes).number(ULTIMATE);
+        wire.strings(self.signatures.iter().map(String::as_str)).string(&self.content_address);
     }
 }
 

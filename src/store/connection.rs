@@ -4,12 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use std::{fmt, io};
 
+use futures_util::FutureExt;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+mod copy;
+
+pub use copy::{CopyError, copy};
+
 use super::daemon::Daemon;
-use super::messages::{Discard, End, Listener};
+use super::messages::{Began, Discard, End, Listener};
 use super::wire::Wire;
-use super::{BuildResult, ClientSettings, LogSink, Missing, PathInfo, StoreError, Transport};
+use super::{BasicDerivation, BuildResult, ClientSettings, LogSink, Missing, PathInfo, StoreError, Transport};
 use crate::domain::{DrvPath, Outcome, OutputName, StorePath};
 
 const MAGIC_CLIENT: u64 = 0x6e69_7863;
@@ -30,9 +35,29 @@ mod op {
     pub const QUERY_PATH_INFO: u64 = 26;
     pub const QUERY_VALID_PATHS: u64 = 31;
     pub const QUERY_SUBSTITUTABLE_PATHS: u64 = 32;
+    pub const BUILD_DERIVATION: u64 = 36;
+    pub const NAR_FROM_PATH: u64 = 38;
     pub const QUERY_MISSING: u64 = 40;
     pub const QUERY_DERIVATION_OUTPUT_MAP: u64 = 41;
+    pub const ADD_MULTIPLE_TO_STORE: u64 = 44;
     pub const BUILD_PATHS_WITH_RESULTS: u64 = 46;
+}
+
+/// How a store is asked to build: not to check or to repair what it has.
+const NORMAL: u64 = 0;
+
+/// Whether a question about paths fetches what a binary cache has of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fetch {
+    FromCaches,
+    Nothing,
+}
+
+/// What became of a request to build.
+enum Heard {
+    /// The result follows on the wire.
+    Answer(Wire, Option<Began>),
+    End(BuildResult),
 }
 
 /// A connection, fresh after its handshake. A request that fails in the middle of the stream, or whose future is dropped, closes
@@ -43,11 +68,13 @@ pub struct Connection {
     protocol: u64,
     daemon_version: String,
     trusted: Option<bool>,
+    /// The settings that the daemon has.
+    settings: Option<ClientSettings>,
 }
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { wire, protocol, daemon_version, trusted } = self;
+        let Self { wire, protocol, daemon_version, trusted, settings: _ } = self;
         f.debug_struct("Connection")
             .field("usable", &wire.is_some())
             .field("protocol", protocol)
@@ -71,6 +98,10 @@ impl Connection {
                 Transport::Stdio { program, store, options } => {
                     let (stream, daemon) = Daemon::start(program, store, options).await.map_err(unreachable)?;
                     Self::greet(Wire::new(stream, Some(daemon))).await
+                }
+                Transport::Ssh(ssh) => {
+                    let (stream, daemon) = Daemon::run(ssh.command()).await.map_err(|fault| ssh.does_not_start(&fault))?;
+                    Self::greet(Wire::new(stream, Some(daemon))).await.map_err(|error| ssh.explain(error))
                 }
             }
         });
@@ -106,7 +137,7 @@ impl Connection {
             },
         };
         Listener::new(&mut Discard, None).listen(&mut wire).await?;
-        Ok(Self { wire: Some(wire), protocol, daemon_version, trusted })
+        Ok(Self { wire: Some(wire), protocol, daemon_version, trusted, settings: None })
     }
 
     /// The protocol agreed on: major version times 256 plus the minor one.
@@ -127,6 +158,11 @@ impl Connection {
     /// Whether another request can be made.
     pub fn is_usable(&self) -> bool {
         self.wire.is_some()
+    }
+
+    /// Whether another request can be made and the daemon has neither hung up nor said anything since the last one.
+    pub fn is_quiet(&mut self) -> bool {
+        self.wire.as_mut().is_some_and(|wire| wire.peek().now_or_never().is_none())
     }
 
     fn begin(&mut self, during: &'static str) -> Result<Wire, StoreError> {
@@ -154,7 +190,11 @@ impl Connection {
         self.ask(wire, &mut Listener::new(&mut Discard, None)).await.map(|(wire, _)| wire)
     }
 
-    pub(super) async fn set_options(&mut self, settings: &ClientSettings) -> Result<(), StoreError> {
+    /// Says what the daemon is to go by, unless it knows.
+    pub async fn set_options(&mut self, settings: &ClientSettings) -> Result<(), StoreError> {
+        if self.settings.as_ref() == Some(settings) && self.is_usable() {
+            return Ok(());
+        }
         let mut wire = self.begin("while settings were sent")?;
         let overrides = settings.on_the_wire(self.trusted, &self.daemon_version);
         wire.put(op::SET_OPTIONS)
@@ -176,6 +216,7 @@ impl Connection {
         }
         // warnings of settings that we may not set are swallowed with the rest: they would open every log
         self.wire = Some(self.query(wire).await?);
+        self.settings = Some(settings.clone());
         Ok(())
     }
 
@@ -187,29 +228,19 @@ impl Connection {
         settings: &ClientSettings,
         log: &mut dyn LogSink,
     ) -> Result<BuildResult, StoreError> {
-        self.set_options(settings).await?;
-        let mut wire = self.begin("while building")?;
         let outputs = format!("{drv}!*");
-        wire.put(op::BUILD_PATHS_WITH_RESULTS).put_strs([outputs.as_str()].into_iter()).put(0);
-        // the daemon is the first to hold the limit; one that does not trust us does not
-        let limit = settings.max_log_bytes.map(|bytes| bytes.saturating_add(bytes / 4).saturating_add(64 << 10));
-        let mut listener = Listener::new(log, limit);
-        let mut wire = match self.ask(wire, &mut listener).await {
-            Ok((wire, End::Done)) => wire,
-            Ok((_, End::TooMuchLog)) => {
-                let limit = settings.max_log_bytes.unwrap_or_default();
-                return Ok(BuildResult::ended(
-                    Outcome::LogLimit,
-                    format!("stopped after writing more than {limit} bytes of log output"),
-                ));
-            }
-            Err(StoreError::Refused(message)) => return Ok(BuildResult::refused(message).timed(listener.began())),
-            Err(error) => return Err(error),
+        let ask = |wire: &mut Wire| {
+            wire.put(op::BUILD_PATHS_WITH_RESULTS).put_strs([outputs.as_str()].into_iter()).put(NORMAL);
+        };
+        let heard = self.built(ask, settings, log).await?;
+        let (mut wire, began) = match heard {
+            Heard::Answer(wire, began) => (wire, began),
+            Heard::End(result) => return Ok(result),
         };
         let mut result = None;
         for _ in 0..wire.length().await? {
             let _path = wire.text().await?;
-            result = Some(BuildResult::read(&mut wire, self.protocol, drv.path().store_dir(), settings, listener.began()).await?);
+            result = Some(BuildResult::read(&mut wire, self.protocol, drv.path().store_dir(), settings, began).await?);
         }
         self.wire = Some(wire);
         // daemons leave out goals that never started, which is what an interrupted one does
@@ -217,10 +248,84 @@ impl Connection {
             .unwrap_or_else(|| BuildResult::ended(Outcome::Infrastructure, "the Nix daemon gave up the build without a result")))
     }
 
-    pub(super) async fn valid_paths(&mut self, paths: &BTreeSet<StorePath>) -> Result<BTreeSet<StorePath>, StoreError> {
+    /// The same for a store that need not have the derivation, only its inputs: such a store has to trust us, unless the output
+    /// is fixed by its content.
+    pub async fn build_derivation(
+        &mut self,
+        drv: &DrvPath,
+        derivation: &BasicDerivation,
+        inputs: &BTreeSet<StorePath>,
+        settings: &ClientSettings,
+        log: &mut dyn LogSink,
+    ) -> Result<BuildResult, StoreError> {
+        let ask = |wire: &mut Wire| {
+            wire.put(op::BUILD_DERIVATION).put_str(drv.as_str());
+            wire.put_with(|out| derivation.put(inputs, out)).put(NORMAL);
+        };
+        let (mut wire, began) = match self.built(ask, settings, log).await? {
+            Heard::Answer(wire, began) => (wire, began),
+            Heard::End(result) => return Ok(result),
+        };
+        let result = BuildResult::read(&mut wire, self.protocol, drv.path().store_dir(), settings, began).await?;
+        self.wire = Some(wire);
+        Ok(result)
+    }
+
+    /// Asks for a build and hears it out.
+    async fn built(
+        &mut self,
+        ask: impl FnOnce(&mut Wire),
+        settings: &ClientSettings,
+        log: &mut dyn LogSink,
+    ) -> Result<Heard, StoreError> {
+        self.set_options(settings).await?;
+        let mut wire = self.begin("while building")?;
+        ask(&mut wire);
+        // the daemon is the first to hold the limit; one that does not trust us does not
+        let limit = settings.max_log_bytes.map(|bytes| bytes.saturating_add(bytes / 4).saturating_add(64 << 10));
+        let mut listener = Listener::new(log, limit);
+        match self.ask(wire, &mut listener).await {
+            Ok((wire, End::Done)) => Ok(Heard::Answer(wire, listener.began())),
+            Ok((_, End::TooMuchLog)) => {
+                let limit = settings.max_log_bytes.unwrap_or_default();
+                Ok(Heard::End(BuildResult::ended(
+                    Outcome::LogLimit,
+                    format!("stopped after writing more than {limit} bytes of log output"),
+                )))
+            }
+            Err(StoreError::Refused(message)) => Ok(Heard::End(BuildResult::refused(message).timed(listener.began()))),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Which of these are valid, once what can be had from a binary cache was fetched, if that is wanted.
+    pub async fn valid_paths(&mut self, paths: &BTreeSet<StorePath>, fetch: Fetch) -> Result<BTreeSet<StorePath>, StoreError> {
         let mut wire = self.begin("while asking which paths are valid")?;
-        wire.put(op::QUERY_VALID_PATHS).put_strs(paths.iter().map(StorePath::as_str)).put(0);
+        wire.put(op::QUERY_VALID_PATHS).put_strs(paths.iter().map(StorePath::as_str)).put((fetch == Fetch::FromCaches).into());
         let mut wire = self.query(wire).await?;
+        let valid = wire.store_paths().await?;
+        self.wire = Some(wire);
+        Ok(valid)
+    }
+
+    /// Holds `roots` for the length of the connection, and asks which of `paths` are valid, in one exchange.
+    pub async fn held_and_valid(
+        &mut self,
+        roots: &BTreeSet<StorePath>,
+        paths: &BTreeSet<StorePath>,
+        fetch: Fetch,
+    ) -> Result<BTreeSet<StorePath>, StoreError> {
+        let mut wire = self.begin("while asking which paths are valid")?;
+        for root in roots {
+            wire.put(op::ADD_TEMP_ROOT).put_str(root.as_str());
+        }
+        wire.put(op::QUERY_VALID_PATHS).put_strs(paths.iter().map(StorePath::as_str)).put((fetch == Fetch::FromCaches).into());
+        wire.send().await?;
+        for _ in roots {
+            Listener::new(&mut Discard, None).listen(&mut wire).await?;
+            wire.number().await?;
+        }
+        Listener::new(&mut Discard, None).listen(&mut wire).await?;
         let valid = wire.store_paths().await?;
         self.wire = Some(wire);
         Ok(valid)
@@ -263,7 +368,7 @@ impl Connection {
     }
 
     /// What is known of each valid path. Requests are pipelined: a round trip per path would take a minute for a large closure.
-    pub(super) async fn path_infos(&mut self, paths: &[StorePath]) -> Result<BTreeMap<StorePath, PathInfo>, StoreError> {
+    pub async fn path_infos(&mut self, paths: &[StorePath]) -> Result<BTreeMap<StorePath, PathInfo>, StoreError> {
         let mut wire = self.begin("while asking about paths")?;
         let mut infos = BTreeMap::new();
         for some in paths.chunks(PIPELINE) {
@@ -282,7 +387,7 @@ impl Connection {
         Ok(infos)
     }
 
-    pub(super) async fn add_temp_roots(&mut self, paths: &[StorePath]) -> Result<(), StoreError> {
+    pub async fn add_temp_roots(&mut self, paths: &[StorePath]) -> Result<(), StoreError> {
         let mut wire = self.begin("while holding paths")?;
         for some in paths.chunks(PIPELINE) {
             for path in some {

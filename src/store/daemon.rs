@@ -43,20 +43,25 @@ impl Daemon {
         store: &str,
         options: &BTreeMap<String, String>,
     ) -> io::Result<(tokio::net::UnixStream, Daemon)> {
-        let (ours, theirs) = UnixStream::pair()?;
-        ours.set_nonblocking(true)?;
-        let ours = tokio::net::UnixStream::from_std(ours)?;
-        let errors = nix::sys::memfd::memfd_create(c"nix-daemon errors", nix::sys::memfd::MFdFlags::MFD_CLOEXEC)?;
-
         let mut command = Command::new(program);
         command.args(["--stdio", "--store", store]);
         for (name, value) in options {
             command.args(["--option", name, value]);
         }
+        // `--store` says which store; this would point a daemon at another daemon
+        command.env_remove("NIX_REMOTE");
+        Self::run(command).await
+    }
+
+    /// Starts a program that speaks as a daemon does, `ssh` for one.
+    pub async fn run(mut command: Command) -> io::Result<(tokio::net::UnixStream, Daemon)> {
+        let (ours, theirs) = UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let ours = tokio::net::UnixStream::from_std(ours)?;
+        let errors = nix::sys::memfd::memfd_create(c"nix-daemon errors", nix::sys::memfd::MFdFlags::MFD_CLOEXEC)?;
+
         let theirs: OwnedFd = theirs.into();
         command
-            // `--store` says which store; this would point a daemon at another daemon
-            .env_remove("NIX_REMOTE")
             .stdin(Stdio::from(theirs.try_clone()?))
             .stdout(Stdio::from(theirs))
             .stderr(Stdio::from(errors.try_clone()?))

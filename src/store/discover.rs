@@ -6,6 +6,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::Ssh;
+
 /// A Nix installation and the way to its store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Nix {
@@ -23,6 +25,8 @@ pub enum Transport {
     Socket(PathBuf),
     /// `nix-daemon --stdio --store STORE` with `--option` pairs: one process per connection, the builder its child.
     Stdio { program: PathBuf, store: String, options: BTreeMap<String, String> },
+    /// `nix-daemon --stdio` on another machine: one `ssh` per connection.
+    Ssh(Ssh),
 }
 
 impl fmt::Display for Transport {
@@ -30,6 +34,7 @@ impl fmt::Display for Transport {
         match self {
             Transport::Socket(path) => write!(f, "{}", path.display()),
             Transport::Stdio { program, store, .. } => write!(f, "{} --stdio --store {store}", program.display()),
+            Transport::Ssh(ssh) => write!(f, "{ssh}"),
         }
     }
 }

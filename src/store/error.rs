@@ -22,6 +22,9 @@ pub enum StoreError {
     /// The daemon understood and refused. The connection stays usable.
     #[error("{0}")]
     Refused(String),
+    /// Another machine could not be reached over SSH; what is in the way, and the way out.
+    #[error("{0}")]
+    Ssh(String),
     /// A former request broke off; the connection can't be used again.
     #[error("this connection to the Nix daemon was abandoned in the middle of a request")]
     Abandoned,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use tokio::sync::Mutex;
 
+use super::connection::Fetch;
 use super::{ClientSettings, Closure, Connection, LogSink, Nix, PathInfo, StoreError, Transport};
 use crate::domain::{DrvPath, OutputName, StorePath};
 
@@ -46,6 +47,11 @@ pub enum BinaryCaches {
 impl Store {
     pub fn new(nix: &Nix, settings: ClientSettings) -> Store {
         Store { transport: Arc::new(nix.transport.clone()), settings: Arc::new(settings), shared: Arc::default() }
+    }
+
+    /// The store at the other end of something.
+    pub fn at(transport: Transport, settings: ClientSettings) -> Store {
+        Store { transport: Arc::new(transport), settings: Arc::new(settings), shared: Arc::default() }
     }
 
     /// The same store with other settings, and a query connection of its own.
@@ -91,7 +97,7 @@ impl Store {
         if paths.is_empty() {
             return Ok(BTreeSet::new());
         }
-        self.ask(paths, |connection, paths| Box::pin(connection.valid_paths(paths))).await
+        self.ask(paths, |connection, paths| Box::pin(connection.valid_paths(paths, Fetch::Nothing))).await
     }
 
     /// What building all outputs of these derivations would take. One request, however many they are.

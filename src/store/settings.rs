@@ -17,6 +17,8 @@ pub struct ClientSettings {
     /// Whether binary caches are asked.
     pub substitute: bool,
     pub keep_failed: bool,
+    /// Whether a build may begin a garbage collection, as the daemon's own settings say: on a machine whose store is not ours to keep.
+    pub may_collect: bool,
     /// Any other Nix settings. A daemon that does not trust us ignores most of them.
     pub overrides: BTreeMap<String, String>,
 }
@@ -30,6 +32,7 @@ impl Default for ClientSettings {
             cores: 0,
             substitute: true,
             keep_failed: false,
+            may_collect: false,
             overrides: BTreeMap::new(),
         }
     }
@@ -46,7 +49,9 @@ impl ClientSettings {
             all.insert("build-hook".into(), String::new());
         }
         // a build that starts a garbage collection takes what another review is about to use
-        all.insert("min-free".into(), "0".into());
+        if !self.may_collect {
+            all.insert("min-free".into(), "0".into());
+        }
         if let Some(limit) = self.timeout {
             all.insert("timeout".into(), limit.as_secs().max(1).to_string());
         }

@@ -4,7 +4,7 @@
 
 use std::io;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, ReadHalf, WriteHalf};
 
 use super::StoreError;
 use super::daemon::Daemon;
@@ -23,17 +23,76 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
 /// A stream with its buffers, and the daemon at its other end where that one is ours. Dropping it closes the stream and ends the daemon.
 pub(super) struct Wire {
-    stream: BufReader<Box<dyn ByteStream>>,
+    stream: BufReader<ReadHalf<Box<dyn ByteStream>>>,
+    /// Lent out while something streams in ([`Wire::lend_writer`]).
+    writer: Option<Writer>,
     out: Vec<u8>,
     daemon: Option<Daemon>,
     /// What is going on, for error messages: "while building".
     during: &'static str,
 }
 
+/// Writes words and strings into a buffer.
+pub(super) struct Put<'a>(pub &'a mut Vec<u8>);
+
+impl Put<'_> {
+    pub fn number(&mut self, number: u64) -> &mut Self {
+        self.0.extend_from_slice(&number.to_le_bytes());
+        self
+    }
+
+    pub fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
+        self.number(bytes.len() as u64);
+        self.0.extend_from_slice(bytes);
+        let padding = bytes.len().next_multiple_of(8) - bytes.len();
+        self.0.extend_from_slice(&[0; 8][..padding]);
+        self
+    }
+
+    pub fn string(&mut self, text: &str) -> &mut Self {
+        self.bytes(text.as_bytes())
+    }
+
+    pub fn strings<'s>(&mut self, texts: impl ExactSizeIterator<Item = &'s str>) -> &mut Self {
+        self.number(texts.len() as u64);
+        for text in texts {
+            self.string(text);
+        }
+        self
+    }
+}
+
+/// The writing half of a wire: a long stream is written while the peer is listened to, else each end could wait for the other to read.
+pub(super) type Writer = WriteHalf<Box<dyn ByteStream>>;
+
 impl Wire {
     pub fn new(stream: impl ByteStream + 'static, daemon: Option<Daemon>) -> Self {
         let stream: Box<dyn ByteStream> = Box::new(stream);
-        Self { stream: BufReader::with_capacity(64 << 10, stream), out: Vec::new(), daemon, during: "" }
+        let (reader, writer) = tokio::io::split(stream);
+        Self { stream: BufReader::with_capacity(64 << 10, reader), writer: Some(writer), out: Vec::new(), daemon, during: "" }
+    }
+
+    /// The writing half, to be given back when what it wrote is complete. Until then nothing can be sent.
+    pub fn lend_writer(&mut self) -> Result<Writer, StoreError> {
+        self.writer.take().ok_or(StoreError::Abandoned)
+    }
+
+    pub fn take_back(&mut self, writer: Writer) {
+        self.writer = Some(writer);
+    }
+
+    /// Some bytes of a stream without length, at least one; [`Wire::consume`] says how many of them were taken.
+    pub async fn peek(&mut self) -> Result<&[u8], StoreError> {
+        // asked twice, since an error could not borrow the wire while the bytes do
+        match self.stream.fill_buf().await {
+            Ok([]) => Err(self.broke(io::ErrorKind::UnexpectedEof.into())),
+            Ok(_) => Ok(self.stream.buffer()),
+            Err(fault) => Err(self.broke(fault)),
+        }
+    }
+
+    pub fn consume(&mut self, bytes: usize) {
+        self.stream.consume(bytes);
     }
 
     /// Names what follows in error messages.
@@ -43,14 +102,12 @@ impl Wire {
     }
 
     pub fn put(&mut self, number: u64) -> &mut Self {
-        self.out.extend_from_slice(&number.to_le_bytes());
+        Put(&mut self.out).number(number);
         self
     }
 
     pub fn put_bytes(&mut self, bytes: &[u8]) -> &mut Self {
-        self.put(bytes.len() as u64);
-        self.out.extend_from_slice(bytes);
-        self.out.resize(self.out.len().next_multiple_of(8), 0);
+        Put(&mut self.out).bytes(bytes);
         self
     }
 
@@ -67,11 +124,18 @@ impl Wire {
         self
     }
 
+    /// Whatever `write` appends, a whole number of words.
+    pub fn put_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> &mut Self {
+        write(&mut self.out);
+        self
+    }
+
     /// Sends what was put.
     pub async fn send(&mut self) -> Result<(), StoreError> {
+        let writer = self.writer.as_mut().ok_or(StoreError::Abandoned)?;
         let sent = async {
-            self.stream.write_all(&self.out).await?;
-            self.stream.flush().await
+            writer.write_all(&self.out).await?;
+            writer.flush().await
         };
         let sent = sent.await;
         self.out.clear();
@@ -175,7 +239,7 @@ impl Wire {
         StoreError::Protocol { during: self.during, fault: fault.into() }
     }
 
-    fn broke(&self, fault: io::Error) -> StoreError {
+    pub fn broke(&self, fault: io::Error) -> StoreError {
         match fault.kind() {
             io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
                 let said = self.daemon.as_ref().map(Daemon::last_words).unwrap_or_default();

@@ -78,7 +78,7 @@ fn drv_path(text: &str) -> Result<DrvPath, String> {
 }
 
 /// What is still to be parsed.
-struct Rest<'a>(&'a [u8]);
+pub(super) struct Rest<'a>(pub(super) &'a [u8]);
 
 impl<'a> Rest<'a> {
     fn take(&mut self, token: &[u8]) -> bool {
@@ -91,7 +91,7 @@ impl<'a> Rest<'a> {
         }
     }
 
-    fn expect(&mut self, token: &str) -> Result<(), String> {
+    pub(super) fn expect(&mut self, token: &str) -> Result<(), String> {
         if self.take(token.as_bytes()) {
             return Ok(());
         }
@@ -99,7 +99,7 @@ impl<'a> Rest<'a> {
         Err(format!("expected `{token}`, found `{found}`"))
     }
 
-    fn list<T>(&mut self, mut item: impl FnMut(&mut Self) -> Result<T, String>) -> Result<Vec<T>, String> {
+    pub(super) fn list<T>(&mut self, mut item: impl FnMut(&mut Self) -> Result<T, String>) -> Result<Vec<T>, String> {
         self.expect("[")?;
         let mut items = Vec::new();
         while !self.take(b"]") {
@@ -111,8 +111,16 @@ impl<'a> Rest<'a> {
         Ok(items)
     }
 
-    /// A quoted string, borrowed where it has no escapes.
+    /// A quoted string as text: bytes that are no UTF-8 are replaced.
     fn text(&mut self) -> Result<Cow<'a, str>, String> {
+        Ok(match self.bytes()? {
+            Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),
+            Cow::Owned(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
+        })
+    }
+
+    /// A quoted string, borrowed where it has no escapes.
+    pub(super) fn bytes(&mut self) -> Result<Cow<'a, [u8]>, String> {
         self.expect("\"")?;
         let text = self.0;
         let mut plain = true;
@@ -132,7 +140,7 @@ impl<'a> Rest<'a> {
         let (quoted, rest) = (&text[..at], &text[at + 1..]);
         self.0 = rest;
         if plain {
-            return Ok(String::from_utf8_lossy(quoted));
+            return Ok(Cow::Borrowed(quoted));
         }
         let mut bytes = Vec::with_capacity(quoted.len());
         let mut quoted = quoted.iter();
@@ -148,7 +156,7 @@ impl<'a> Rest<'a> {
                 other => *other,
             });
         }
-        Ok(Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()))
+        Ok(Cow::Owned(bytes))
     }
 }
 

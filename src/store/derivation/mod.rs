@@ -1,9 +1,12 @@
 //! Derivations, read from their files in the store.
 
 mod aterm;
+mod basic;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+
+pub use basic::BasicDerivation;
 
 use crate::domain::{DrvPath, OutputName, StorePath, System};
 
