@@ -8,6 +8,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::builders::{Builder, SshBuilder};
 use super::document::{self, Document};
 use super::{ConfigError, StateDir};
 use crate::domain::RepositoryName;
@@ -30,6 +31,9 @@ pub struct Settings {
     pub repositories: Vec<Repository>,
     pub eval: Eval,
     pub build: Build,
+    /// Machines that build for this one. Applies at once.
+    #[serde(rename = "builder")]
+    pub builders: Vec<Builder>,
     pub limits: Limits,
     pub log: Log,
 }
@@ -98,6 +102,9 @@ pub struct Build {
     pub max_log_mb: u64,
     /// A failed build is not tried again for so many days, unless asked to; 0: always tried again.
     pub remember_failures_days: u32,
+    /// A file of machines that build for this one, as Nix has it in `/etc/nix/machines`. Applies at once, and so do edits of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub machines_file: Option<PathBuf>,
     /// Nix settings that builds run with.
     pub options: BTreeMap<String, String>,
 }
@@ -131,6 +138,7 @@ impl Default for Settings {
             repositories: Vec::new(),
             eval: Eval::default(),
             build: Build::default(),
+            builders: Vec::new(),
             limits: Limits::default(),
             log: Log::default(),
         }
@@ -161,6 +169,7 @@ impl Default for Build {
             max_silent: None,
             max_log_mb: 256,
             remember_failures_days: 30,
+            machines_file: None,
             options: BTreeMap::new(),
         }
     }
@@ -216,6 +225,11 @@ impl Settings {
         options
     }
 
+    /// The builders of `[[builder]]`. A file with a bad one is not read at all.
+    pub fn ssh_builders(&self) -> Vec<SshBuilder> {
+        self.builders.iter().filter_map(|builder| builder.resolve().ok()).collect()
+    }
+
     /// Sections, or keys of none, that differ and apply at the next start only.
     pub fn restart_needed_for(&self, next: &Self) -> Vec<String> {
         super::shown::sections_for_next_start(self, next)
@@ -250,7 +264,24 @@ impl Settings {
                 document.fault(&["eval", "memory_mb"], "`eval.memory_mb` must be at least 128: Nix does not start with less")
             );
         }
-        self.check_repositories(document)
+        if self.build.machines_file.as_ref().is_some_and(|file| !file.is_absolute()) {
+            return Err(document.fault(&["build", "machines_file"], "`build.machines_file` must be an absolute path"));
+        }
+        self.check_repositories(document)?;
+        self.check_builders(document)
+    }
+
+    fn check_builders(&self, document: &Document<'_>) -> Result<(), ConfigError> {
+        for (index, builder) in self.builders.iter().enumerate() {
+            let fault = |message| Err(document.fault_of_element("builder", index, message));
+            if let Err(message) = builder.resolve() {
+                return fault(message);
+            }
+            if self.builders[..index].iter().any(|other| other.name == builder.name) {
+                return fault(format!("there are two builders of the name `{}`", builder.name));
+            }
+        }
+        Ok(())
     }
 
     fn check_repositories(&self, document: &Document<'_>) -> Result<(), ConfigError> {

@@ -9,8 +9,10 @@ use serde_json::Value;
 use super::Settings;
 
 /// Keys whose edits apply at once; all others apply at the next start.
-const AT_ONCE: [&str; 7] = [
+const AT_ONCE: [&str; 9] = [
     "repository",
+    "builder",
+    "build.machines_file",
     "eval.allowed_uris",
     "eval.record",
     "eval.self_check_one_in",
@@ -113,7 +115,7 @@ fn text(key: &str, value: &Value) -> String {
 
 fn text_of_item(key: &str, item: &Value) -> String {
     match item["name"].as_str() {
-        Some(name) if key == "repository" => name.to_owned(),
+        Some(name) if key == "repository" || key == "builder" => name.to_owned(),
         _ => text(key, item),
     }
 }

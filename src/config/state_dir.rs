@@ -54,6 +54,11 @@ impl StateDir {
         self.root.join("trees")
     }
 
+    /// Host keys of SSH builders.
+    pub fn ssh(&self) -> PathBuf {
+        self.root.join("ssh")
+    }
+
     /// Garbage-collection roots.
     pub fn roots(&self) -> PathBuf {
         self.root.join("roots")

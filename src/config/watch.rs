@@ -27,6 +27,11 @@ pub enum Edit {
 /// The settings in force, kept up to date with their file as long as this lives.
 pub struct Live {
     shared: Arc<Shared>,
+    _noticing: Noticing,
+}
+
+/// Looks at a file again whenever it may have changed, as long as this lives.
+pub(super) struct Noticing {
     wake: Sender<Wake>,
     thread: Option<JoinHandle<()>>,
 }
@@ -61,21 +66,9 @@ impl Live {
             edits: broadcast::channel(16).0,
             seen: Mutex::new(Ok(text)),
         });
-        let (wake, woken) = channel();
-        let watcher = watcher(&shared.file, wake.clone());
         let looking = shared.clone();
-        let spawned = std::thread::Builder::new().name("config-watch".into()).spawn(move || {
-            look(&looking, &woken);
-            drop(watcher);
-        });
-        let thread = match spawned {
-            Ok(thread) => Some(thread),
-            Err(error) => {
-                tracing::warn!("edits of {} apply at the next start only: {error}", shared.file.display());
-                None
-            }
-        };
-        Ok(Self { shared, wake, thread })
+        let noticing = Noticing::of(&shared.file, move || looking.reload());
+        Ok(Self { shared, _noticing: noticing })
     }
 
     pub fn current(&self) -> Arc<Settings> {
@@ -106,7 +99,21 @@ impl Live {
     }
 }
 
-impl Drop for Live {
+impl Noticing {
+    pub fn of(file: &Path, look: impl Fn() + Send + 'static) -> Self {
+        let (wake, woken) = channel();
+        let watcher = watcher(file, wake.clone());
+        let spawned = std::thread::Builder::new().name("config-watch".into()).spawn(move || {
+            look_when(&woken, look);
+            drop(watcher);
+        });
+        let spawned =
+            spawned.inspect_err(|error| tracing::warn!("edits of {} apply at the next start only: {error}", file.display()));
+        Self { wake, thread: spawned.ok() }
+    }
+}
+
+impl Drop for Noticing {
     fn drop(&mut self) {
         // a thread that is gone needs no word
         drop(self.wake.send(Wake::End));
@@ -161,7 +168,7 @@ fn is_reading(kind: EventKind) -> bool {
     matches!(kind, EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write))
 }
 
-fn look(shared: &Shared, woken: &Receiver<Wake>) {
+fn look_when(woken: &Receiver<Wake>, look: impl Fn()) {
     loop {
         match woken.recv_timeout(LOOK_AGAIN) {
             Ok(Wake::Noticed) => loop {
@@ -174,6 +181,6 @@ fn look(shared: &Shared, woken: &Receiver<Wake>) {
             Err(RecvTimeoutError::Timeout) => {}
             Ok(Wake::End) | Err(RecvTimeoutError::Disconnected) => return,
         }
-        shared.reload();
+        look();
     }
 }
