@@ -91,6 +91,7 @@ in
       path = [
         config.nix.package
         pkgs.git
+        pkgs.openssh
       ];
       # All other keys are taken up while it runs.
       restartTriggers = [
@@ -98,7 +99,7 @@ in
         cfg.settings.state_dir
         (builtins.toJSON (cfg.settings.log or { }))
         (builtins.toJSON (cfg.settings.eval or { }))
-        (builtins.toJSON (cfg.settings.build or { }))
+        (builtins.toJSON (removeAttrs (cfg.settings.build or { }) [ "machines_file" ]))
       ];
       serviceConfig.ReadWritePaths = mkIf (cfg.settings.state_dir != "/var/lib/snowgate") [ cfg.settings.state_dir ];
     };

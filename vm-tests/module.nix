@@ -14,6 +14,7 @@ let
   pkgs = {
     snowgate = package "snowgate";
     git = package "git";
+    openssh = package "openssh";
     formats.toml = _: {
       type = lib.types.attrsOf lib.types.anything;
       generate = _name: builtins.toJSON;
@@ -90,9 +91,10 @@ let
     "the default state directory needs no more than the unit gives" =
       !(plain.systemd.services.snowgate.serviceConfig ? ReadWritePaths);
     "the unit is the package's" = map (unit: unit.name) plain.systemd.packages == [ "snowgate" ];
-    "Nix and git are on its path" = map (program: program.name) plain.systemd.services.snowgate.path == [
+    "Nix, git and ssh are on its path" = map (program: program.name) plain.systemd.services.snowgate.path == [
       "nix"
       "git"
+      "openssh"
     ];
     "it runs as a user of its own" = plain.users.users.snowgate.isSystemUser;
   };

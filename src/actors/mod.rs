@@ -1,6 +1,7 @@
 //! The actor of each room and the supervisor that starts, restarts and stops them. Each actor is the only owner of its state;
 //! mailboxes are bounded; nothing blocks an arbiter. A crash restarts that actor alone, from the database.
 
+pub mod builders;
 pub mod changes;
 pub mod config;
 pub mod evaluator;

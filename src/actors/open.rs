@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
+use super::builders::{self, Builders, Fleet};
 use super::evaluator::{self, Evaluator, Tools};
 use super::events::Events;
 use super::pool::{Pool, local_offer};
@@ -17,6 +18,7 @@ use super::reviewer::{Desk, LogUrls};
 use super::scheduler::{Builder, Deps, Patience, Roster, Scheduler};
 use crate::config::StateDir;
 use crate::config::server::Settings;
+use crate::config::watch::Live;
 use crate::db::Db;
 use crate::eval::{self, Confinement, Limits};
 use crate::git::Worktrees;
@@ -42,6 +44,9 @@ pub struct Opened {
     pub confinement: Confinement,
     /// What the Evaluator leaves to be done in the background.
     pub agenda: Agenda,
+    pub fleet: Fleet,
+    builders: builders::Tools,
+    caches: Arc<Caches>,
 }
 
 /// What the house can't do, and why.
@@ -116,12 +121,15 @@ pub async fn open(
     let offered = nix.offered().into_iter().chain(options.clone()).collect();
     let builder =
         Builder { name: "local".into(), offer: local_offer(&offered), slots, downloads: slots, speed: 1.0, memory: None };
+    let local = vec![builder.clone()];
+    // those on other machines are there from the start: what only they can build is not unsupported meanwhile
+    let elsewhere = builders::offered(&builders::described(settings), builder.downloads);
     let deps = Deps {
         store: store.clone(),
         logs: logs.clone(),
         db: db.clone(),
         events: events.clone(),
-        builders: Roster::new(vec![builder.clone()]),
+        builders: Roster::new(local.iter().cloned().chain(elsewhere).collect()),
         remember: settings.build.remember_failures(),
         patience: match purpose {
             For::OneReview | For::OneEvaluation => Patience::Times(3),
@@ -131,13 +139,47 @@ pub async fn open(
     let caches = Arc::new(Caches::new(events.clone(), purpose));
     let scheduler =
         supervise("scheduler", SCHEDULER_MAILBOX, closing.clone(), Tenure::Permanent, hire_scheduler(&deps, &caches), || {});
-    let pool = supervise("pool", POOL_MAILBOX, closing, Tenure::Permanent, hire_pool(&deps, &caches, builder, &scheduler), || {});
+    let pool = supervise(
+        "pool",
+        POOL_MAILBOX,
+        closing.clone(),
+        Tenure::Permanent,
+        hire_pool(&deps, &caches, builder, &scheduler),
+        || {},
+    );
     let log_urls = match purpose {
         For::OneReview | For::OneEvaluation => LogUrls::Files,
         For::Serving => LogUrls::Server,
     };
+    let fleet = Fleet::default();
+    let builders = builders::Tools {
+        deps,
+        scheduler: scheduler.clone(),
+        local,
+        started: Arc::new(settings.clone()),
+        live: None,
+        directory: state.ssh(),
+        fleet: fleet.clone(),
+        closing,
+    };
     let desk = Desk { evaluator, scheduler, store, logs, db, events, log_urls };
-    Ok(Opened { desk, pool, confinement, agenda })
+    Ok(Opened { desk, pool, confinement, agenda, fleet, builders, caches })
+}
+
+impl Opened {
+    /// Has the SSH builders be as the settings say, now and after each edit.
+    pub fn keep_builders(&self, live: Option<Arc<Live>>) -> Post<Builders> {
+        let (tools, caches) = (builders::Tools { live, ..self.builders.clone() }, self.caches.clone());
+        let closing = tools.closing.clone();
+        let hire = move || {
+            let (mut tools, caches) = (tools.clone(), caches.clone());
+            async move {
+                tools.deps.store = caches.through(tools.deps.store).await;
+                Some(Builders::new(tools))
+            }
+        };
+        supervise("builders", builders::MAILBOX, closing, Tenure::Permanent, hire, || {})
+    }
 }
 
 /// The last one out: waits for the daemons, so that neither they nor their builders outlive this process. To be called when what

@@ -5,6 +5,7 @@
 
 mod local;
 mod slot;
+pub mod ssh;
 
 use std::cell::RefCell;
 use std::collections::HashMap;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
+use super::builders::{Builders, Fleet};
 use super::config::Config;
 use super::evaluator::{self, Evaluator};
 use super::house::{ActionError, ActorHealth, Away, EvaluatorFacts, InForce, Staff};
@@ -25,6 +26,9 @@ pub struct Posts {
     pub evaluator: Post<Evaluator>,
     pub scheduler: Post<Scheduler>,
     pub pool: Post<Pool>,
+    pub builders: Post<Builders>,
+    /// The Pools of SSH builders.
+    pub fleet: Fleet,
     pub recorder: Post<Recorder>,
     pub agenda: Agenda,
     /// Nobody, where the settings come from no file.
@@ -51,7 +55,9 @@ impl Staff for Posts {
             self.scheduler.health(),
             self.pool.health(),
             self.recorder.health(),
+            self.builders.health(),
         ];
+        health.extend(self.fleet.health());
         health.extend(self.config.as_ref().map(Post::health));
         std::future::ready(health).boxed()
     }
@@ -62,7 +68,7 @@ impl Staff for Posts {
             file: live.map(|live| live.file().to_owned()),
             started: self.started.clone(),
             current: live.map_or_else(|| self.started.clone(), |live| live.current()),
-            refused: live.and_then(|live| live.refused()).map(|error| error.to_string()),
+            refused: live.and_then(|live| live.refused()).or_else(|| self.fleet.refused()).map(|error| error.to_string()),
         }
     }
 

@@ -134,7 +134,10 @@ async fn with_database(
         };
         supervise("config", config::MAILBOX, closing.clone(), Tenure::Permanent, hire, || {})
     });
+    let builders = opened.keep_builders(live.clone());
     let posts = Posts {
+        builders: builders.clone(),
+        fleet: opened.fleet.clone(),
         intake: intake.clone(),
         evaluator: opened.desk.evaluator.clone(),
         scheduler: opened.desk.scheduler.clone(),
@@ -161,6 +164,8 @@ async fn with_database(
     closing.cancel();
     intake.ended().await;
     recorder.ended().await;
+    builders.ended().await;
+    opened.fleet.ended().await;
     opened.pool.ended().await;
     opened.desk.scheduler.ended().await;
     opened.desk.evaluator.ended().await;

@@ -89,19 +89,19 @@ impl Slot {
 }
 
 /// The log of a build, if there can be one: a lost log is not a lost build.
-struct Captured {
+pub(super) struct Captured {
     drv: DrvPath,
     log: Option<LogWriter>,
 }
 
 impl Captured {
-    fn begin(deps: &Deps, drv: &DrvPath, attempt: &AttemptTime) -> Self {
+    pub fn begin(deps: &Deps, drv: &DrvPath, attempt: &AttemptTime) -> Self {
         let log = deps.logs.create(drv, attempt).inspect_err(|fault| tracing::warn!(%drv, %fault, "the log can't be kept"));
         Self { drv: drv.clone(), log: log.ok() }
     }
 
     /// A log that ends without the builder's own last word says why.
-    fn end(self, end: &End) {
+    pub fn end(self, end: &End) {
         let Some(mut log) = self.log else { return };
         match end {
             End::Built { outcome, message } if !outcome.is_success() && !message.is_empty() => log.note(message),
