@@ -5,9 +5,14 @@
 //! - `evaluation`: a whole evaluation with one worker and with two: of a generated set of 10,000 derivations, or of
 //!   `SNOWGATE_REPOSITORY`.
 
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+use common::{graph, number};
+use nix::sys::wait::WaitPidFlag;
 
 fn main() {
     let asked: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
@@ -67,29 +72,23 @@ fn timed(command: &mut Command) -> Duration {
     took
 }
 
-fn number(variable: &str, default: usize) -> usize {
-    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
-/// A random graph, the same for the same `count`: each derivation needs up to three earlier ones. `salt` makes it new to the store.
-fn graph(count: usize, salt: &str) -> String {
-    let mut state: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mut random = move |below: usize| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state % below.max(1) as u64) as usize
-    };
-    let mut text = format!(
-        "let d = name: inputs: derivation {{ inherit name inputs; system = builtins.currentSystem; builder = \"/bin/sh\"; \
-         args = [ \"-c\" \"echo > $out # {salt}\" ]; }};\n set = rec {{\n"
-    );
-    for i in 0..count {
-        let inputs: Vec<String> = (0..random(4).min(i)).map(|_| format!("p{}", random(i))).collect();
-        text.push_str(&format!("  p{i} = d \"p{i}\" [ {} ];\n", inputs.join(" ")));
-    }
-    text.push_str(" };\nin set\n");
-    text
+/// As [`timed`], and the processor time of that process alone: not of daemons, evaluations and builders.
+fn measured(command: &mut Command) -> (Duration, Duration) {
+    let settings = std::env::var("NIX_CONFIG").unwrap_or_default();
+    command.env("NIX_CONFIG", format!("{settings}\nsubstituters ="));
+    let started = Instant::now();
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the command runs");
+    let pid = nix::unistd::Pid::from_raw(child.id() as i32);
+    // it has ended, and the system still knows what it used
+    nix::sys::wait::waitid(nix::sys::wait::Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT).expect("its end");
+    let took = started.elapsed();
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("what it used");
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    // proc(5): utime and stime, the 14th and 15th field, in hundredths of a second
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    let status = child.wait().expect("its end");
+    assert!(matches!(status.code(), Some(0 | 1)), "{command:?}: {status}");
+    (took, Duration::from_millis(ticks * 10))
 }
 
 fn builds() {
@@ -102,7 +101,7 @@ fn builds() {
         repository.commit("default.nix", &graph(count, &format!("ours {salt}")));
         let plain = repository.directory.path().join("plain.nix");
         std::fs::write(&plain, graph(count, &format!("plain {salt}"))).expect("a file");
-        let ours = || timed(&mut repository.review(&["--base", "main", "--jobs", "2"]));
+        let ours = || measured(&mut repository.review(&["--base", "main", "--jobs", "2"]));
         let nix_build = |file: &Path| timed(Command::new("nix-build").arg(file).args(["-j2", "--no-out-link"]));
         // in turn first and second, so that neither always meets the warmer machine
         let (ours, plain) = if round % 2 == 1 {
@@ -112,10 +111,12 @@ fn builds() {
             let plain = nix_build(&plain);
             (ours(), plain)
         };
-        let ratio = ours.as_secs_f64() / plain.as_secs_f64();
+        let (wall, cpu) = ours;
+        let ratio = wall.as_secs_f64() / plain.as_secs_f64();
         println!(
-            "  snowgate review {:6.2} s   nix-build -j2 {:6.2} s   ratio {ratio:.2}",
-            ours.as_secs_f64(),
+            "  snowgate review {:6.2} s, of which its own CPU {:5.2} s   nix-build -j2 {:6.2} s   ratio {ratio:.2}",
+            wall.as_secs_f64(),
+            cpu.as_secs_f64(),
             plain.as_secs_f64()
         );
     }

@@ -227,7 +227,7 @@ async fn what_timed_out_has_one_more_try_on_a_larger_builder() {
     let timed_out = Some(Outcome::TimedOut);
     assert_eq!(house.attempts(&slow).await, [("local-big".into(), timed_out), ("local".into(), timed_out)]);
     assert_eq!(house.attempts(&quick).await, [("local".into(), Some(Outcome::Succeeded))], "the smaller one takes what it can");
-    assert_eq!(house.deps.db.outcomes(&[slow.clone()]).await.unwrap()[&slow].outcome, Outcome::TimedOut);
+    assert_eq!(house.deps.db.outcomes(std::slice::from_ref(&slow)).await.unwrap()[&slow].outcome, Outcome::TimedOut);
 }
 
 #[actix::test]
