@@ -16,6 +16,7 @@ use super::fragments::Ledger;
 use super::frames::{Frames, MARKS};
 use super::reads::{Event, Kind, Reads, Surroundings};
 use super::set::Fragment;
+use super::work::{Below, Others, Work};
 use crate::domain::{Attr, AttrPath};
 use crate::eval::driver::{Driver, Heard, Launch, Telling, Usage};
 use crate::eval::frontier::Found;
@@ -32,17 +33,6 @@ pub struct Item {
     pub path: AttrPath,
     /// As the driver takes it, but for its index.
     pub asked: String,
-}
-
-/// A group of a plan with how far it has come.
-#[derive(Debug, Clone, Default)]
-pub struct Work {
-    pub parent: Option<usize>,
-    pub children: Vec<usize>,
-    pub items: Vec<usize>,
-    pub millis: u64,
-    /// Items that are still wanted, here and below.
-    pub left: usize,
 }
 
 /// What the chains of one recording have in common.
@@ -68,8 +58,7 @@ pub enum Forking {
 
 pub struct Chain<'a> {
     common: &'a Common<'a>,
-    work: Vec<Work>,
-    states: Vec<State>,
+    work: Work,
     process: Option<Process>,
     forks: u64,
     /// The item that is being evaluated, since when.
@@ -77,18 +66,6 @@ pub struct Chain<'a> {
     handed_out: Instant,
     place: Option<OwnedSemaphorePermit>,
     done: Done,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// It is evaluated only so that others find its reads done.
-    Unwanted,
-    Wanted,
-    /// A process died of it, or of all that it had evaluated before.
-    Suspect,
-    Finished,
-    /// It has no node.
-    Skipped,
 }
 
 /// What a chain came to.
@@ -137,34 +114,16 @@ enum Finish {
 }
 
 impl<'a> Chain<'a> {
-    /// `work` as the plan has it; `states`: of each item.
-    pub fn new(common: &'a Common<'a>, mut work: Vec<Work>, states: Vec<State>) -> Self {
-        for index in (0..work.len()).rev() {
-            work[index].left += work[index].items.iter().filter(|item| states[**item] == State::Wanted).count();
-            if let Some(parent) = work[index].parent {
-                work[parent].left += work[index].left;
-                work[parent].children.push(index);
-            }
-        }
-        Self {
-            common,
-            work,
-            states,
-            process: None,
-            forks: 0,
-            open: None,
-            handed_out: Instant::now(),
-            place: None,
-            done: Done::default(),
-        }
+    pub fn new(common: &'a Common<'a>, work: Work) -> Self {
+        Self { common, work, process: None, forks: 0, open: None, handed_out: Instant::now(), place: None, done: Done::default() }
     }
 
     pub async fn run(mut self) -> Result<Done, EvalFailure> {
         // a process that dies of nothing in particular is started again, not for ever
         const IDLE_DEATHS: u32 = 3;
         let mut idle_deaths = 0;
-        while self.work.first().is_some_and(|root| root.left > 0) && idle_deaths < IDLE_DEATHS {
-            let left = self.work[0].left;
+        while self.work.left(0) > 0 && idle_deaths < IDLE_DEATHS {
+            let left = self.work.left(0);
             let ended = match self.go_on().await {
                 Ok(()) => {
                     self.start().await?;
@@ -189,7 +148,7 @@ impl<'a> Chain<'a> {
                     self.suspect_open();
                 }
             }
-            idle_deaths = if self.work[0].left < left { 0 } else { idle_deaths + 1 };
+            idle_deaths = if self.work.left(0) < left { 0 } else { idle_deaths + 1 };
         }
         Ok(self.done)
     }
@@ -231,7 +190,7 @@ impl<'a> Chain<'a> {
 
     /// From the first group on, in the process itself.
     async fn whole(&mut self) -> Result<(), Stop> {
-        let items = self.evaluated(0);
+        let items = self.work.evaluated(0);
         self.here(&items).await?;
         self.below(0).await
     }
@@ -240,67 +199,52 @@ impl<'a> Chain<'a> {
     /// is forked for it. So the processes that live at once are as many as the plan is wide, not as it is deep.
     fn below(&mut self, group: usize) -> BoxFuture<'_, Result<(), Stop>> {
         async move {
-            let mut group = group;
-            loop {
-                let mut waiting: Vec<usize> =
-                    self.work[group].children.iter().copied().filter(|child| self.work[*child].left > 0).collect();
-                waiting.sort_by_key(|child| std::cmp::Reverse(self.weight(*child)));
-                let Some(next) = waiting.pop() else { return Ok(()) };
-                if !waiting.is_empty() && self.common.forking == Forking::Yes {
+            let mut below = Below::of(group);
+            while let Some((next, others)) = below.next(&self.work) {
+                if others == Others::Wait && self.common.forking == Forking::Yes {
                     self.branch(next).await?;
                     continue;
                 }
                 self.go_on().await?;
-                let items = self.evaluated(next);
+                let items = self.work.evaluated(next);
                 self.here(&items).await?;
-                if waiting.is_empty() {
-                    group = next;
-                } else {
-                    self.below(next).await?;
+                match others {
+                    Others::Wait => self.below(next).await?,
+                    Others::None => below = Below::of(next),
                 }
             }
+            Ok(())
         }
         .boxed()
-    }
-
-    /// What a subtree is expected to cost.
-    fn weight(&self, group: usize) -> (u64, usize) {
-        let mut millis = 0;
-        let mut count = 0;
-        let mut stack = vec![group];
-        while let Some(at) = stack.pop() {
-            millis += self.work[at].millis;
-            count += 1;
-            stack.extend(&self.work[at].children);
-        }
-        (millis, count)
     }
 
     /// A group and those below it, in a process that is forked for them: again, without what it died of, until nothing is left.
     async fn branch(&mut self, group: usize) -> Result<(), Stop> {
         const IDLE_DEATHS: u32 = 2;
         let mut idle_deaths = 0;
-        while self.work[group].left > 0 {
+        while self.work.left(group) > 0 {
             self.go_on().await?;
             self.forks += 1;
             self.done.forks += 1;
             let id = self.forks as usize;
-            let left = self.work[group].left;
+            let left = self.work.left(group);
             match self.forked(id, group).await {
                 Err(Stop::Gone(gone)) if gone == id => self.suspect_open(),
                 other => other?,
             }
-            idle_deaths = if self.work[group].left < left { 0 } else { idle_deaths + 1 };
+            idle_deaths = if self.work.left(group) < left { 0 } else { idle_deaths + 1 };
             if idle_deaths == IDLE_DEATHS {
-                self.give_up(group);
+                for item in self.work.give_up(group) {
+                    self.skipped(item);
+                }
             }
         }
         Ok(())
     }
 
     async fn forked(&mut self, id: usize, group: usize) -> Result<(), Stop> {
-        let items = self.evaluated(group);
-        let is_leaf = self.work[group].children.iter().all(|child| self.work[*child].left == 0);
+        let items = self.work.evaluated(group);
+        let is_leaf = self.work.is_leaf(group);
         let verb = if is_leaf { "leaf" } else { "fork" };
         let run = format!("{verb} {id} {}", self.list(&items));
         self.process()?.begin(&run).await;
@@ -390,19 +334,14 @@ impl<'a> Chain<'a> {
 
     fn found(&mut self, item: usize, found: Found) {
         let millis = self.open.take().map_or(0, |(_, since)| since.elapsed().as_millis() as u32);
-        if matches!(self.states[item], State::Wanted | State::Suspect)
+        if self.work.is_wanted(item)
             && let Some(process) = &self.process
         {
             let found = self.common.tracked.restore_found(found);
             lock(&process.stream).ledger.found(item, self.common.items[item].path.clone(), found, millis);
             self.done.finished += 1;
-            self.settle(item, State::Finished);
+            self.work.finish(item);
         }
-    }
-
-    /// The items of a group that are to be evaluated in it.
-    fn evaluated(&self, group: usize) -> Vec<usize> {
-        self.work[group].items.iter().copied().filter(|item| self.states[*item] != State::Skipped).collect()
     }
 
     fn list(&self, items: &[usize]) -> String {
@@ -414,62 +353,27 @@ impl<'a> Chain<'a> {
         list
     }
 
-    /// Nothing more is expected of an item.
-    fn settle(&mut self, item: usize, state: State) {
-        let old = std::mem::replace(&mut self.states[item], state);
-        if !matches!(old, State::Wanted | State::Suspect) {
-            return;
-        }
-        if state == State::Skipped {
-            self.done.skipped.push(self.common.items[item].path.clone());
-        }
-        let mut at = self.work.iter().position(|work| work.items.contains(&item));
-        while let Some(group) = at {
-            self.work[group].left -= 1;
-            at = self.work[group].parent;
-        }
-    }
-
     fn skip_open(&mut self) {
         if let Some((item, _)) = self.open.take() {
-            self.drop_item(item);
+            self.skip(item);
         }
     }
 
-    fn drop_item(&mut self, item: usize) {
-        self.settle(item, State::Skipped);
-        self.states[item] = State::Skipped;
+    fn skip(&mut self, item: usize) {
+        if self.work.skip(item) {
+            self.skipped(item);
+        }
     }
 
-    /// What a process died of is tried once more, in a process that has evaluated little else.
+    fn skipped(&mut self, item: usize) {
+        self.done.skipped.push(self.common.items[item].path.clone());
+    }
+
     fn suspect_open(&mut self) {
-        let Some((item, _)) = self.open.take() else { return };
-        let group = self.work.iter().position(|work| work.items.contains(&item));
-        let Some(group) = group.filter(|group| self.states[item] == State::Wanted && *group != 0) else {
-            return self.drop_item(item);
-        };
-        self.states[item] = State::Suspect;
-        self.work[group].items.retain(|other| *other != item);
-        let mut at = Some(group);
-        while let Some(group) = at {
-            self.work[group].left -= 1;
-            at = self.work[group].parent;
-        }
-        let alone = self.work.len();
-        self.work.push(Work { parent: Some(0), items: vec![item], left: 1, ..Work::default() });
-        self.work[0].children.push(alone);
-        self.work[0].left += 1;
-    }
-
-    fn give_up(&mut self, group: usize) {
-        let mut stack = vec![group];
-        while let Some(at) = stack.pop() {
-            stack.extend(&self.work[at].children);
-            for item in self.work[at].items.clone() {
-                if matches!(self.states[item], State::Wanted | State::Suspect) {
-                    self.drop_item(item);
-                }
-            }
+        if let Some((item, _)) = self.open.take()
+            && !self.work.suspect(item)
+        {
+            self.skip(item);
         }
     }
 

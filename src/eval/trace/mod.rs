@@ -32,6 +32,7 @@ mod recorder;
 mod set;
 mod shape;
 pub mod stored;
+mod work;
 
 pub use changes::changed_keys;
 pub use control::{Always, Control, Order};

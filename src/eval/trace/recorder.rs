@@ -6,12 +6,13 @@ use std::time::Instant;
 use futures_util::{StreamExt, TryStreamExt};
 use tokio::sync::mpsc;
 
-use super::chain::{Chain, Common, Done, Forking, Item, State, Work, names, surroundings};
+use super::chain::{Chain, Common, Done, Forking, Item, names, surroundings};
 use super::control::Control;
 use super::copies::Copies;
 use super::probe::Tracing;
 use super::set::{Fragment, TraceSet};
 use super::shape::{self, Plan};
+use super::work::{Group, State, Work};
 use crate::domain::AttrPath;
 use crate::eval::evaluator::Evaluator;
 use crate::eval::launch::StoreView;
@@ -77,7 +78,7 @@ impl Evaluator {
             items: &items,
             fragments,
         };
-        let work = work(&plan, &index);
+        let groups = groups(&plan, &index);
         let wanted: Vec<bool> =
             items.iter().map(|item| set.results.get(&item.path).is_some_and(|traced| !set.is_traced(traced))).collect();
         let processes = match forking {
@@ -88,12 +89,12 @@ impl Evaluator {
         let shares = shape::divide(&plan, processes);
         let chains = shares.into_iter().map(|share| {
             let mut states = vec![State::Unwanted; items.len()];
-            for (group, _) in work.iter().enumerate().filter(|(group, _)| share[*group]) {
-                for item in work[group].items.iter().filter(|item| wanted[**item]) {
+            for (_, group) in groups.iter().enumerate().filter(|(group, _)| share[*group]) {
+                for item in group.items.iter().filter(|item| wanted[**item]) {
                     states[*item] = State::Wanted;
                 }
             }
-            Chain::new(&common, work.clone(), states).run()
+            Chain::new(&common, Work::new(groups.clone(), states)).run()
         });
         let chains: Vec<_> = chains.collect();
         let chains = futures_util::stream::iter(chains).buffer_unordered(request.workers.max(1)).try_collect::<Vec<Done>>();
@@ -136,15 +137,8 @@ fn items(plan: &Plan, start: &Start) -> (Vec<Item>, HashMap<AttrPath, usize>) {
     (items, index)
 }
 
-fn work(plan: &Plan, index: &HashMap<AttrPath, usize>) -> Vec<Work> {
+fn groups(plan: &Plan, index: &HashMap<AttrPath, usize>) -> Vec<Group> {
     let item = |path: &AttrPath| index.get(path).copied();
     let groups = plan.groups.iter();
-    groups
-        .map(|group| Work {
-            parent: group.parent,
-            items: group.items.iter().filter_map(item).collect(),
-            millis: group.millis,
-            ..Work::default()
-        })
-        .collect()
+    groups.map(|group| Group::new(group.parent, group.items.iter().filter_map(item).collect(), group.millis)).collect()
 }
