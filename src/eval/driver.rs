@@ -337,7 +337,7 @@ async fn read_line(reader: &mut BufReader<pipe::Receiver>, line: &mut Vec<u8>) -
 }
 
 /// 128 random bits in hexadecimal.
-fn nonce() -> io::Result<String> {
+pub fn nonce() -> io::Result<String> {
     let mut bytes = [0; 16];
     io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut bytes)?;
     Ok(data_encoding::HEXLOWER.encode(&bytes))

@@ -15,7 +15,8 @@ use super::start::Start;
 use super::terms::{EvalFailure, Evaluated, Limits, Progress, Request};
 use super::trace::bindings::Tracked;
 use super::trace::copies::Copies;
-use super::trace::{Known, Tracing, library};
+use super::trace::probe::Probed;
+use super::trace::{Known, library};
 use super::worker::{Described, Guard, Shared, Spent, took_too_long, work};
 use super::{message, nix_text};
 use crate::domain::{Attr, AttrPath, EvalError, EvalStats, Evaluation};
@@ -36,7 +37,7 @@ pub struct Evaluator {
     pub(super) places: Arc<Semaphore>,
     /// How many there are in all.
     pub(super) house: usize,
-    pub(super) tracing: Arc<OnceCell<Tracing>>,
+    pub(super) probed: Arc<OnceCell<Probed>>,
     /// What recordings see through markers.
     pub(super) tracked: Arc<Tracked>,
 }
@@ -62,7 +63,7 @@ impl Evaluator {
             urgency: Urgency::Usual,
             places: Arc::new(Semaphore::new(places.max(1))),
             house: places,
-            tracing: Arc::default(),
+            probed: Arc::default(),
             tracked: Arc::default(),
         };
         let mut spec = evaluator.spec(&StoreView::Memory, false, Vec::new());

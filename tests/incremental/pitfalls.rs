@@ -37,6 +37,32 @@ fn many(bindings: &str) -> String {
 
 const ALL: &str = "let self = import ./all.nix { inherit d self; }; in self";
 
+/// What a file says is asked in a way that has the same answer for a copy with markers; then one of these is made by hand, so that it
+/// would seem that the file was only imported.
+const FORGED: &str = "let
+    name = builtins.substring 0 16 (builtins.hashString \"sha256\" \"all.nix\");
+    text = builtins.readFile ./all.nix;
+    says = builtins.replaceStrings [ \"77;\" ] [ \"\" ] text != text;
+    forged = map (name: builtins.pathExists \"/snowgate/marks/i.${name}\") [ name \"all.nix\" \"0\" \"7\" ];
+  in { a = d (builtins.deepSeq [ text forged ] says); b = builtins.seq (import ./all.nix) (d 2); }";
+
+const LEARNT: &str = "let
+    text = builtins.readFile ./all.nix;
+    found = builtins.split \"/i[.]([0-9a-f]+)\" text;
+    name = if builtins.length found == 1 then \"0\" else builtins.head (builtins.elemAt found 1);
+    again = builtins.readFile ./all.nix;
+    says = builtins.replaceStrings [ \"77;\" ] [ \"\" ] again != again;
+    forged = builtins.pathExists \"/snowgate/marks/i.${name}\";
+  in { a = d (builtins.deepSeq [ name again forged ] says); b = builtins.seq (import ./all.nix) (d 2); }";
+
+const LEARNT_ELSEWHERE: &str = "let
+    found = builtins.split \"/i[.]([0-9a-f]+)\" (builtins.readFile ./other.nix);
+    name = if builtins.length found == 1 then \"0\" else builtins.head (builtins.elemAt found 1);
+    text = builtins.readFile ./all.nix;
+    says = builtins.replaceStrings [ \"77;\" ] [ \"\" ] text != text;
+    forged = builtins.pathExists \"/snowgate/marks/i.${name}\";
+  in { a = d (builtins.deepSeq [ name text forged ] says); b = builtins.seq (import ./all.nix) (d 2); }";
+
 fn pits() -> Vec<Pit> {
     let set = |path: &'static str, text: &'static str| move |tree: &mut Tree| tree.put(path, Entry::file(text));
     let link = |path: &'static str, to: &'static str| move |tree: &mut Tree| tree.put(path, Entry::Link(to.into()));
@@ -165,6 +191,21 @@ fn pits() -> Vec<Pit> {
                 ),
             ],
             in_all("c = 1", "c = 22"),
+        ),
+        pit(
+            "a read of a file of many bindings, hidden by a mark that its path gives",
+            &[("default.nix", FORGED), ("all.nix", &many("  c = 1;\n"))],
+            in_all("c = 1", "c = 77"),
+        ),
+        pit(
+            "a read of a file of many bindings, hidden by a mark that is read in it",
+            &[("default.nix", LEARNT), ("all.nix", &many("  c = 1;\n"))],
+            in_all("c = 1", "c = 77"),
+        ),
+        pit(
+            "a read of a file of many bindings, hidden by a mark that is read in another",
+            &[("default.nix", LEARNT_ELSEWHERE), ("all.nix", &many("  c = 1;\n")), ("other.nix", &many("  c = 3;\n"))],
+            in_all("c = 1", "c = 77"),
         ),
         pit(
             "a variable that nothing binds, in a body that nothing evaluates",

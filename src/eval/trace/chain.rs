@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::bindings::Tracked;
 use super::control::{Control, Order};
+use super::copies::Copies;
 use super::fragments::Ledger;
 use super::frames::{Frames, MARKS};
 use super::reads::{Event, Kind, Reads, Surroundings};
@@ -453,7 +454,7 @@ fn kinds(checkout: PathBuf) -> super::reads::KindOf {
 }
 
 /// What never changes for the evaluating processes of `launch` while their key is the same.
-pub fn surroundings(launch: &Launch, tracked: &Tracked) -> Surroundings {
+pub fn surroundings(launch: &Launch, copies: &Copies) -> Surroundings {
     let views = launch.spec.views.iter().map(|view| &view.target).filter(|target| **target != launch.tree);
     // the program's own: its memory, its devices, what it writes itself
     let own = ["/proc", "/dev", "/tmp"].map(PathBuf::from);
@@ -463,7 +464,7 @@ pub fn surroundings(launch: &Launch, tracked: &Tracked) -> Surroundings {
         nonce: String::new(),
         driver: launch.driver.to_string_lossy().into_owned(),
         constant: views.cloned().chain(own).map(|path| path.to_string_lossy().into_owned()).collect(),
-        instrumented: tracked.names(),
+        instrumented: copies.names().clone(),
     }
 }
 

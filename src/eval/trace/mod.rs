@@ -26,7 +26,7 @@ pub mod frames;
 mod key;
 pub mod library;
 pub(super) mod notify;
-mod probe;
+pub(super) mod probe;
 mod reads;
 mod recorder;
 mod set;

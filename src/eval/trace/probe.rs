@@ -28,17 +28,43 @@ pub enum Tracing {
     Off(String),
 }
 
+/// When Nix finds the line of a position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Positions {
+    /// When it is asked for, by reading the file again: whoever asks is seen to read all of it (Nix 2.21 and later).
+    Lazy,
+    /// When it parses the file: lines come to be known unseen. What reads are told of parts of the file then says nothing of them.
+    Eager,
+}
+
+/// What was tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::eval) struct Probed {
+    pub tracing: Tracing,
+    pub positions: Positions,
+}
+
+impl Probed {
+    fn off(reason: String) -> Probed {
+        Probed { tracing: Tracing::Off(reason), positions: Positions::Eager }
+    }
+}
+
 /// A warm machine takes a tenth of a second.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Evaluator {
     /// How this machine can record. Asked of Nix once.
     pub async fn tracing(&self) -> &Tracing {
-        self.tracing
+        &self.probed().await.tracing
+    }
+
+    pub(super) async fn probed(&self) -> &Probed {
+        self.probed
             .get_or_init(|| async {
                 match self.confinement() {
-                    Confinement::Limited(reason) => Tracing::Off(reason.clone()),
-                    Confinement::Full => self.try_tracing().await.unwrap_or_else(|error| Tracing::Off(format!("{error:#}"))),
+                    Confinement::Limited(reason) => Probed::off(reason.clone()),
+                    Confinement::Full => self.try_tracing().await.unwrap_or_else(|error| Probed::off(format!("{error:#}"))),
                 }
             })
             .await
@@ -46,15 +72,16 @@ impl Evaluator {
 
     /// As if this machine could record so and not otherwise.
     pub fn recording_by(&self, tracing: Tracing) -> Self {
-        Self { tracing: std::sync::Arc::new(tokio::sync::OnceCell::new_with(Some(tracing))), ..self.clone() }
+        let probed = Probed { tracing, positions: Positions::Lazy };
+        Self { probed: std::sync::Arc::new(tokio::sync::OnceCell::new_with(Some(probed))), ..self.clone() }
     }
 
-    async fn try_tracing(&self) -> anyhow::Result<Tracing> {
+    async fn try_tracing(&self) -> anyhow::Result<Probed> {
         let tree = tempfile::tempdir_in(&self.directory)?;
         std::fs::set_permissions(tree.path(), PermissionsExt::from_mode(0o755))?;
         for name in ["default.nix", FILE] {
             let path = tree.path().join(name);
-            std::fs::write(&path, "{ }")?;
+            std::fs::write(&path, "{ a = 1; }")?;
             std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644))?;
         }
         let launch = self.launch(&request(tree.path())?, &StoreView::Memory).await?;
@@ -64,7 +91,8 @@ impl Evaluator {
         let marks = format!("{MARKS}/{}", driver.nonce());
         let lines =
             [format!("builtins.pathExists \"{marks}.fork.1\""), IMPORT.into(), format!("builtins.pathExists \"{marks}.exit\"")];
-        driver.tell(&format!("{}\n{IMPORT}\n:q\n", lines.join("\n"))).await;
+        let line = format!("builtins.pathExists \"{marks}.line\"\n(builtins.unsafeGetAttrPos \"a\" ({IMPORT})).line");
+        driver.tell(&format!("{}\n{IMPORT}\n{line}\n:q\n", lines.join("\n"))).await;
         let Some(mut trace) = driver.trace.take() else { anyhow::bail!("there is no trace") };
         let mut bytes = Vec::new();
         let told = async { tokio::join!(trace.read_to_end(&mut bytes), until_its_end(&mut driver)).0 };
@@ -90,7 +118,7 @@ async fn until_its_end(driver: &mut Driver) {
 }
 
 /// What the stream of the probe shows; `None` if it is not what was asked for.
-fn judge(frames: Frames, marks: &str) -> Option<Tracing> {
+fn judge(frames: impl Iterator<Item = Frame>, marks: &str) -> Option<Probed> {
     let file = format!("{TREE}/{FILE}");
     let seen: Vec<String> = frames
         .filter_map(|frame| match frame {
@@ -101,14 +129,23 @@ fn judge(frames: Frames, marks: &str) -> Option<Tracing> {
     // each import is a look-up and then an opening
     let told: Vec<&str> =
         seen.iter().filter_map(|path| path.strip_prefix(marks).or_else(|| (*path == file).then_some("file"))).collect();
-    match told[..] {
-        [".fork.1", "file", "file", ".exit", "file", "file"] => Some(Tracing::Forks),
-        [".fork.1", "file", "file", ".exit"] => Some(Tracing::Chains("a library can't be preloaded into this Nix".into())),
+    let (imports, line) = told.split_at(told.iter().position(|mark| *mark == ".line").unwrap_or(told.len()));
+    let tracing = match imports {
+        [".fork.1", "file", "file", ".exit", "file", "file"] => Tracing::Forks,
+        [".fork.1", "file", "file", ".exit"] => Tracing::Chains("a library can't be preloaded into this Nix".into()),
         _ => {
             tracing::debug!("the probe of a recording told {told:?}");
-            None
+            return None;
         }
-    }
+    };
+    let positions = match line {
+        [".line", "file", ..] => Positions::Lazy,
+        _ => {
+            tracing::info!("no file is followed binding by binding: this Nix knows lines without reading the file again");
+            Positions::Eager
+        }
+    };
+    Some(Probed { tracing, positions })
 }
 
 fn request(tree: &Path) -> anyhow::Result<Request> {
@@ -129,4 +166,36 @@ fn request(tree: &Path) -> anyhow::Result<Request> {
         options: BTreeMap::new(),
         workers: 1,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(told: &str) -> Option<Probed> {
+        let frame = |name: &str| {
+            let path = if name == "file" { format!("{TREE}/{FILE}") } else { format!("/m/N{name}") };
+            Frame::Seen { access: Access::Stat, follows: false, path: path.into() }
+        };
+        judge(told.split_whitespace().map(frame), "/m/N")
+    }
+
+    #[test]
+    fn what_is_not_seen_to_be_is_not() {
+        let chains = || Tracing::Chains("a library can't be preloaded into this Nix".into());
+        let forked = ".fork.1 file file .exit file file";
+        for (frames, tracing, positions) in [
+            (format!("{forked} .line file"), Tracing::Forks, Positions::Lazy),
+            (format!("{forked} .line file file"), Tracing::Forks, Positions::Lazy),
+            (format!("{forked} .line"), Tracing::Forks, Positions::Eager),
+            (forked.to_owned(), Tracing::Forks, Positions::Eager),
+            (".fork.1 file file .exit .line file".to_owned(), chains(), Positions::Lazy),
+            (".fork.1 file file .exit .line".to_owned(), chains(), Positions::Eager),
+        ] {
+            assert_eq!(told(&frames), Some(Probed { tracing, positions }), "{frames}");
+        }
+        for nonsense in ["", ".line file", ".fork.1 file .line file", ".fork.1 file file .exit file .line file"] {
+            assert_eq!(told(nonsense), None, "{nonsense}");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Records what attributes read: plans, divides the plan among processes, gathers what they cost.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::{StreamExt, TryStreamExt};
@@ -9,7 +10,7 @@ use tokio::sync::mpsc;
 use super::chain::{Chain, Common, Done, Forking, Item, names, surroundings};
 use super::control::Control;
 use super::copies::Copies;
-use super::probe::Tracing;
+use super::probe::{Positions, Probed, Tracing};
 use super::set::{Fragment, TraceSet};
 use super::shape::{self, Plan};
 use super::work::{Group, State, Work};
@@ -55,12 +56,18 @@ impl Evaluator {
         fragments: mpsc::UnboundedSender<Fragment>,
     ) -> Result<Recorded, EvalFailure> {
         let started = Instant::now();
-        let forking = match self.tracing().await {
+        let Probed { tracing, positions } = self.probed().await;
+        let forking = match tracing {
             Tracing::Off(reason) => return Ok(Recorded { off: Some(reason.clone()), ..Recorded::default() }),
             Tracing::Forks => Forking::Yes,
             Tracing::Chains(_) => Forking::No,
         };
-        let copies = Copies::write(&self.tracked, &request.checkout, &self.directory)
+        // the copies of files that are followed by binding say nothing of their lines
+        let tracked = match positions {
+            Positions::Lazy => self.tracked.clone(),
+            Positions::Eager => Arc::default(),
+        };
+        let copies = Copies::write(&tracked, &request.checkout, &self.directory)
             .map_err(|error| EvalFailure::Start(format!("no copies of tracked files: {error}")))?;
         let launch = self.traced(self.launch(request, &StoreView::Memory).await?, copies.files());
         let plan = shape::by_sets(set);
@@ -69,8 +76,8 @@ impl Evaluator {
         let common = Common {
             launch: &launch,
             checkout: request.checkout.clone(),
-            surroundings: surroundings(&launch, &self.tracked),
-            tracked: &self.tracked,
+            surroundings: surroundings(&launch, &copies),
+            tracked: &tracked,
             limits: self.limits,
             places: &self.places,
             control,

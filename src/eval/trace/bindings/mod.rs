@@ -26,7 +26,7 @@ pub use shifts::Shifts;
 pub use tracked::{Tracked, TrackedFile};
 
 /// Increased when the same file would be split or instrumented otherwise: traces of another format say nothing about ours.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 pub type Hash = [u8; 32];
 
@@ -40,13 +40,38 @@ pub struct Split {
     pub bodies: Vec<Hash>,
 }
 
-/// A copy with markers.
+/// A file and where its markers go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Instrumented {
-    pub text: String,
+    original: String,
+    /// Offsets: before the expression, then before each tracked value.
+    markers: Vec<usize>,
     pub shifts: Shifts,
+}
+
+/// What a file is called in its markers has so many bytes, since columns depend on it.
+pub const NAME_LENGTH: usize = 32;
+
+impl Instrumented {
     /// How many bindings have a marker.
-    pub bindings: usize,
+    pub fn bindings(&self) -> usize {
+        self.markers.len() - 1
+    }
+
+    /// The copy. `marks`: the directory of markers, absolute; `name`: what the file is called in them, without a dot. They are `i.NAME`
+    /// and `b.NAME.BINDING`.
+    pub fn text(&self, name: &str, marks: &str) -> String {
+        insert(&self.original, &self.markers, name, marks).0
+    }
+}
+
+fn insert(text: &str, markers: &[usize], name: &str, marks: &str) -> (String, Shifts) {
+    let mark = |index: usize| match index.checked_sub(1) {
+        None => format!("i.{name}"),
+        Some(binding) => format!("b.{name}.{binding}"),
+    };
+    let marker = |(index, at): (usize, &usize)| (*at, format!(" assert __pathExists \"{marks}/{}\" || true; ", mark(index)));
+    shifts::insert(text, markers.iter().enumerate().map(marker))
 }
 
 /// `None`: not to be tracked by binding.
@@ -54,17 +79,14 @@ pub fn split(bytes: &[u8]) -> Option<Split> {
     text::with_parsed(bytes, |_, root| Some(hash(root, &bodies::find(root)?)))
 }
 
-/// `marks`: the directory of markers, absolute; `file`: what this file is called in them, without a dot. They are `i.FILE` and
-/// `b.FILE.BINDING`. `None`: not to be tracked by binding.
-pub fn instrument(bytes: &[u8], file: &str, marks: &str) -> Option<Instrumented> {
+/// `marks` as in [`Instrumented::text`]. `None`: not to be tracked by binding.
+pub fn instrument(bytes: &[u8], marks: &str) -> Option<Instrumented> {
     text::with_parsed(bytes, |text, root| {
         let bodies = bodies::find(root)?;
-        let mark = |name: String| format!(" assert __pathExists \"{marks}/{name}\" || true; ");
         let head = usize::from(bodies::first_token(root.expr()?.syntax())?.text_range().start());
-        let marks = std::iter::once((head, mark(format!("i.{file}"))));
-        let marks = marks.chain(bodies.iter().zip(0..).map(|(body, n)| (body.start().into(), mark(format!("b.{file}.{n}")))));
-        let (text, shifts) = shifts::insert(text, marks);
-        Some(Instrumented { text, shifts, bindings: bodies.len() })
+        let markers: Vec<usize> = std::iter::once(head).chain(bodies.iter().map(|body| body.start().into())).collect();
+        let (_, shifts) = insert(text, &markers, &"0".repeat(NAME_LENGTH), marks);
+        Some(Instrumented { original: text.to_owned(), markers, shifts })
     })
 }
 

@@ -82,7 +82,7 @@ fn what_a_marker_would_change_is_left_alone() {
         String::new(),
     ] {
         assert_eq!(split(text.as_bytes()), None, "{text}");
-        assert_eq!(instrument(text.as_bytes(), "0", "/m"), None, "{text}");
+        assert_eq!(instrument(text.as_bytes(), "/m"), None, "{text}");
     }
     assert_eq!(split(b"\xff"), None);
 }
@@ -121,8 +121,9 @@ fn sets_that_nix_makes_one_are_left_alone_to_the_last() {
 #[test]
 fn nothing_moves_to_another_line() {
     let text = format!("# head\n{{ lib }}:\n{{\n  a = # why\n    f 1; b = x:(1);\n{}}}\n", many());
-    let Instrumented { text: marked, bindings, .. } = instrument(text.as_bytes(), "7", "/m").unwrap();
-    assert_eq!(bindings, 26);
+    let instrumented = instrument(text.as_bytes(), "/m").unwrap();
+    assert_eq!(instrumented.bindings(), 26);
+    let marked = instrumented.text("7", "/m");
     let lines: Vec<&str> = marked.lines().collect();
     assert_eq!(lines[..4], ["# head", " assert __pathExists \"/m/i.7\" || true; { lib }:", "{", "  a = # why"]);
     assert_eq!(

@@ -1,9 +1,6 @@
 //! The files of a tree that are tracked by binding.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-
-use sha2::{Digest, Sha256};
 
 use super::{Instrumented, Shifts, instrument};
 use crate::domain::{Attr, EvalError, Position};
@@ -19,30 +16,29 @@ pub struct Tracked {
 pub struct TrackedFile {
     /// Relative to the root of the tree.
     pub path: String,
-    /// What it is called in markers.
-    pub name: String,
-    /// What recording processes see in its place.
-    pub text: String,
-    pub shifts: Shifts,
+    marks: String,
+    instrumented: Instrumented,
     pub bindings: usize,
 }
 
 impl TrackedFile {
     /// `marks`: the directory of markers. `None`: it is not to be tracked.
     pub fn new(path: String, bytes: &[u8], marks: &str) -> Option<TrackedFile> {
-        // one of the path alone: the same file may stand in several places
-        let name = data_encoding::HEXLOWER.encode(&Sha256::digest(&path)[..8]);
-        let Instrumented { text, shifts, bindings } = instrument(bytes, &name, marks)?;
-        Some(TrackedFile { path, name, text, shifts, bindings })
+        let instrumented = instrument(bytes, marks)?;
+        Some(TrackedFile { path, marks: marks.to_owned(), bindings: instrumented.bindings(), instrumented })
+    }
+
+    /// What recording processes see in its place, where it is called so in markers: in [`NAME_LENGTH`](super::NAME_LENGTH) bytes.
+    pub fn marked(&self, name: &str) -> String {
+        self.instrumented.text(name, &self.marks)
+    }
+
+    fn shifts(&self) -> &Shifts {
+        &self.instrumented.shifts
     }
 }
 
 impl Tracked {
-    /// The names in markers, by path.
-    pub fn names(&self) -> HashMap<String, String> {
-        self.files.iter().map(|file| (file.path.clone(), file.name.clone())).collect()
-    }
-
     /// What a recording process found, as it would have with the plain files.
     pub fn restore_found(&self, found: Found) -> Found {
         match found {
@@ -60,7 +56,7 @@ impl Tracked {
             }
         }
         let position = position.map(|Position { file, line, column }| {
-            let shifts = self.files.iter().find(|tracked| tracked.path == file).map(|tracked| &tracked.shifts);
+            let shifts = self.files.iter().find(|tracked| tracked.path == file).map(|tracked| tracked.shifts());
             Position { column: shifts.map_or(column, |shifts| shifts.original(line, column)), file, line }
         });
         EvalError { message, position }
@@ -81,7 +77,7 @@ impl TrackedFile {
             // the end of a longer path is another file's; `/` may also be what is left of the tree's own place
             let whole = !before.ends_with(|c: char| c.is_alphanumeric() || "._-+/".contains(c)) || before.ends_with("./");
             if let Some((line, column, length)) = position(after).filter(|_| whole) {
-                restored.push_str(&format!(":{line}:{}", self.shifts.original(line, column)));
+                restored.push_str(&format!(":{line}:{}", self.shifts().original(line, column)));
                 rest = &after[length..];
             }
         }
@@ -102,6 +98,7 @@ fn position(text: &str) -> Option<(u32, u32, usize)> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::NAME_LENGTH;
     use super::*;
 
     #[test]
@@ -113,7 +110,7 @@ mod tests {
         let file = TrackedFile::new(path(), text.as_bytes(), "/snowgate/marks").unwrap();
         assert_eq!(file.bindings, 30);
         let column = |text: &str| text.lines().nth(1).unwrap().find("throw \"7\"").unwrap() as u32 + 1;
-        let (is, was) = (column(&file.text), column(&text));
+        let (is, was) = (column(&file.marked(&"0".repeat(NAME_LENGTH))), column(&text));
         assert_ne!(is, was);
         let tracked = Tracked { files: vec![Arc::new(file)] };
         let position = |column| Some(Position { file: path(), line: 2, column });
