@@ -3,6 +3,7 @@
 
 mod background;
 mod recording;
+mod time;
 mod traces;
 
 use std::collections::{BTreeMap, HashMap};
@@ -229,7 +230,8 @@ impl Tools {
             }
             None => None,
         };
-        let evaluated = match whole {
+        // what is wholly known does not depend on the time
+        let (evaluated, timeless) = match whole {
             Some(mut whole) => {
                 whole.evaluation.stats.wall_seconds = started.elapsed().as_secs_f64();
                 let reused = whole.evaluation.stats.attrs_reused;
@@ -238,12 +240,14 @@ impl Tools {
                     reused,
                     whole.evaluation.attrs.values().filter(|attr| matches!(attr, Attr::Failed(_))).count() as u64,
                 );
-                whole
+                (whole, true)
             }
             None => {
                 let checkout = self.worktrees.checkout(&repository, &request.tree).await.map_err(house)?;
                 request.checkout = checkout.to_path_buf();
-                self.evaluator.evaluate(&request, known, progress).await?
+                let evaluated = self.evaluator.evaluate(&request, known, progress);
+                let (evaluated, timeless) = tokio::join!(evaluated, self.is_timeless(traces, &repository, &request));
+                (evaluated?, timeless)
             }
         };
         let Evaluated { evaluation, found, lasting } = evaluated;
@@ -263,7 +267,7 @@ impl Tools {
             return Ok(evaluation);
         }
         let trace_key = self.trace_key(&request);
-        if let Err(error) = self.db.save_evaluation(&key, &trace_key, evaluation.clone()).await {
+        if timeless && let Err(error) = self.db.save_evaluation(&key, &trace_key, evaluation.clone()).await {
             tracing::warn!("the evaluation is not remembered: {error}");
         }
         if relied && traces.generation() != generation {
@@ -274,6 +278,17 @@ impl Tools {
             self.agenda.check(Check::new(what, trace_key, evaluation.clone(), review));
         }
         Ok(evaluation)
+    }
+
+    /// Whether the tree's evaluation is the same at any time. A doubt is a no.
+    async fn is_timeless(&self, traces: &Traces, repository: &Repository, request: &Request) -> bool {
+        if time::is_asked_for_by(&request.jobset) {
+            return false;
+        }
+        let told = traces.tellers().are_in(repository, &request.tree).await;
+        let told =
+            told.inspect_err(|error| tracing::warn!("the evaluation is not remembered, it may depend on the time: {error}"));
+        told.is_ok_and(|told| !told)
     }
 
     async fn describe(self, describe: Describe, socket: Socket) -> Result<Arc<Details>, EvaluateError> {

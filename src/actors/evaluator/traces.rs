@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinError;
 
 use super::Tools;
+use super::time::Tellers;
 use crate::actors::changes::{Syntax, Tracking, changes_between};
 use crate::domain::AttrPath;
 use crate::eval::trace::{Changes, Dirty, Known, TraceSet};
@@ -38,6 +39,7 @@ struct Inner {
     /// Grows whenever what is known proves wrong.
     generation: AtomicU64,
     tracking: Tracking,
+    tellers: Tellers,
 }
 
 /// The stored set's row, which never comes to mean another set.
@@ -75,6 +77,7 @@ impl Default for Traces {
             limits_told: AtomicBool::new(false),
             generation: AtomicU64::new(0),
             tracking: Tracking::default(),
+            tellers: Tellers::default(),
         }))
     }
 }
@@ -86,6 +89,10 @@ impl Traces {
 
     pub(super) fn tracking(&self) -> &Tracking {
         &self.0.tracking
+    }
+
+    pub(super) fn tellers(&self) -> &Tellers {
+        &self.0.tellers
     }
 
     /// True the first time.

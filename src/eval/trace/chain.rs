@@ -1,7 +1,7 @@
 //! Works through a part of a plan: one recording process, and those forked from it, of which one runs at a time.
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -11,11 +11,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 use super::bindings::Tracked;
+use super::checkout::Checkout;
 use super::control::{Control, Order};
 use super::copies::Copies;
 use super::fragments::Ledger;
-use super::frames::{Frames, MARKS};
-use super::reads::{Event, Kind, Reads, Surroundings};
+use super::frames::{Frames, MARKS, OWN_PLACE};
+use super::reads::{Bounds, Event, Reads, Surroundings};
 use super::set::Fragment;
 use super::work::{Below, Others, Work};
 use crate::domain::{Attr, AttrPath};
@@ -163,7 +164,7 @@ impl<'a> Chain<'a> {
         };
         let trace = trace.into_blocking_fd().map_err(|error| failed(error.into()))?;
         let surroundings = Surroundings { nonce: driver.nonce().to_owned(), ..self.common.surroundings.clone() };
-        let reads = Reads::new(surroundings, kinds(self.common.checkout.clone()));
+        let reads = Reads::new(surroundings, Box::new(Checkout::new(self.common.checkout.clone())));
         let stream = Arc::new(Mutex::new(Stream { reads, ledger: Ledger::default() }));
         let theirs = stream.clone();
         let reader = tokio::task::spawn_blocking(move || follow(std::fs::File::from(trace), &theirs));
@@ -441,23 +442,13 @@ fn follow(mut trace: std::fs::File, stream: &Mutex<Stream>) {
     }
 }
 
-/// What the paths of a checkout are.
-fn kinds(checkout: PathBuf) -> super::reads::KindOf {
-    let mut known = std::collections::HashMap::new();
-    Box::new(move |path| {
-        *known.entry(path.to_owned()).or_insert_with(|| match std::fs::symlink_metadata(checkout.join(path)) {
-            Ok(metadata) if metadata.is_symlink() => Kind::Link,
-            Ok(metadata) if metadata.is_dir() => Kind::Directory,
-            Ok(_) | Err(_) => Kind::Other,
-        })
-    })
-}
-
 /// What never changes for the evaluating processes of `launch` while their key is the same.
 pub fn surroundings(launch: &Launch, copies: &Copies) -> Surroundings {
-    let views = launch.spec.views.iter().map(|view| &view.target).filter(|target| **target != launch.tree);
+    // of the whole store nothing is read but by the program itself, before it begins; what an evaluation wrote there lies in memory
+    let is_constant = |target: &&PathBuf| **target != launch.tree && *target != Path::new("/nix/store");
+    let views = launch.spec.views.iter().map(|view| &view.target).filter(is_constant);
     // the program's own: its memory, its devices, what it writes itself
-    let own = ["/proc", "/dev", "/tmp"].map(PathBuf::from);
+    let own = ["/proc", "/dev", OWN_PLACE].map(PathBuf::from);
     Surroundings {
         tree: launch.tree.to_string_lossy().into_owned(),
         marks: MARKS.to_owned(),
@@ -465,6 +456,7 @@ pub fn surroundings(launch: &Launch, copies: &Copies) -> Surroundings {
         driver: launch.driver.to_string_lossy().into_owned(),
         constant: views.cloned().chain(own).map(|path| path.to_string_lossy().into_owned()).collect(),
         instrumented: copies.names().clone(),
+        bounds: Bounds::default(),
     }
 }
 

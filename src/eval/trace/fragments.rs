@@ -89,6 +89,18 @@ mod tests {
         frames::{Access, Frame},
     };
 
+    struct Files;
+
+    impl super::super::reads::Files for Files {
+        fn kind(&mut self, _: &str) -> super::super::reads::Kind {
+            super::super::reads::Kind::Other
+        }
+
+        fn may_tell_time(&mut self, _: &str) -> bool {
+            false
+        }
+    }
+
     fn see(reads: &mut Reads, access: Access, path: &str) -> Option<super::super::reads::Event> {
         reads.take(&Frame::Seen { access, follows: false, path: path.into() })
     }
@@ -96,7 +108,7 @@ mod tests {
     #[test]
     fn parts_have_all_nodes_above_and_each_cost_once() {
         let surroundings = Surroundings { tree: "/t".into(), marks: "/m".into(), nonce: "N".into(), ..Surroundings::default() };
-        let mut reads = Reads::new(surroundings, Box::new(|_| super::super::reads::Kind::Other));
+        let mut reads = Reads::new(surroundings, Box::new(Files));
         see(&mut reads, Access::Content, "/t/x");
         see(&mut reads, Access::Stat, "/m/N.t.0");
         see(&mut reads, Access::Content, "/t/y");

@@ -5,6 +5,9 @@
 /// accesses the evaluation stands.
 pub const MARKS: &str = "/snowgate/marks";
 
+/// The evaluating process's own place to write to: its content comes from the evaluation alone.
+pub const OWN_PLACE: &str = "/tmp";
+
 /// One access, or an attempt at one: whether it succeeded is not said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Frame {

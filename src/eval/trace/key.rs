@@ -29,6 +29,14 @@ impl Key {
             Key::Skeleton(path) | Key::Binding(path, _) => path,
         }
     }
+
+    /// Of its names.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Key::Binding(path, binding) => path.len() + binding.len(),
+            Key::Stat(_) | Key::Content(_) | Key::Listing(_) | Key::Link(_) | Key::Skeleton(_) => self.path().len(),
+        }
+    }
 }
 
 /// How one tree differs from another.

@@ -18,6 +18,8 @@ pub mod bindings;
 mod calls;
 mod chain;
 mod changes;
+mod checkout;
+mod clock;
 mod control;
 pub(super) mod copies;
 mod filter;
@@ -35,6 +37,7 @@ pub mod stored;
 mod work;
 
 pub use changes::changed_keys;
+pub use clock::{Name, may_tell_time};
 pub use control::{Always, Control, Order};
 pub use key::{Changes, Key};
 pub use probe::Tracing;
@@ -43,7 +46,7 @@ pub use set::{Dirty, Fragment, FragmentNode, Known, Node, NodeId, TraceSet, Trac
 
 /// Increased when reads are heard otherwise, kept otherwise, or asked of files that are instrumented otherwise: what was recorded before is
 /// then recorded again.
-const RECORDING: u32 = 1;
+const RECORDING: u32 = 2;
 
 /// What a trace set depends on besides what an evaluation does; a part of its key.
 pub(super) fn versions() -> serde_json::Value {

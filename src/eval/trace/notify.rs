@@ -16,7 +16,7 @@ use nix::sys::socket::{
 
 use super::calls::{CALLS, Call, Meaning, PathArgument, Treatment};
 use super::filter;
-use super::frames::{Access, Frame};
+use super::frames::{Access, Frame, OWN_PLACE};
 
 /// PATH_MAX: a longer path is refused by the kernel.
 const PATH_BYTES: usize = 4096;
@@ -24,9 +24,6 @@ const PAGE_BYTES: usize = 4096;
 
 /// Frames are kept until a mark is reached, or until there are this many bytes.
 const KEPT_BYTES: usize = 32 << 10;
-
-/// The evaluator's own place to write to: its content comes from the evaluation alone.
-const OWN_PLACE: &[u8] = b"/tmp";
 
 /// linux/seccomp.h; the answer wakes the waiting process on this processor (Linux 6.6).
 const SYNC_WAKE_UP: u64 = 1;
@@ -315,7 +312,7 @@ fn opened(flags: i32, resolve: u64, path: Vec<u8>, unknown: &dyn Fn(&str) -> Fra
 }
 
 fn is_own_place(path: &[u8]) -> bool {
-    let Some(rest) = path.strip_prefix(OWN_PLACE) else { return false };
+    let Some(rest) = path.strip_prefix(OWN_PLACE.as_bytes()) else { return false };
     matches!(rest.first(), None | Some(b'/')) && !rest.split(|byte| *byte == b'/').any(|name| name == b"..")
 }
 

@@ -201,13 +201,14 @@ PUBLIC int statx(int directory, const char *path, int flags, unsigned mask, stru
     return 0;
 }
 
-/* A clock that is days behind: what an attribute makes of the time is something else in a recording than in a plain evaluation, so
- * that it is evaluated each time. The days are enough for another year and another leap year. */
+/* A clock that is behind: what an attribute makes of the time is something else in a recording than in a plain evaluation, so that it is
+ * evaluated each time. This catches what no look at the code does; a deadline that is still to come it does not. It is behind by so
+ * much that another year, another leap year, and any other day of the week, hour, minute and second are seen. */
 PUBLIC long time(long *also) {
-    enum { DAYS = 1000, SECONDS_OF_A_DAY = 86400 };
+    enum { DAYS = 1000, SECONDS_OF_A_DAY = 86400, AND_SECONDS = 5 * 3600 + 17 * 60 + 23 };
     long now[2] = {0, 0};
     call(__NR_clock_gettime, 0, (long)now, 0, 0, 0);
-    long then = now[0] - (long)DAYS * SECONDS_OF_A_DAY;
+    long then = now[0] - (long)DAYS * SECONDS_OF_A_DAY - AND_SECONDS;
     if (also)
         *also = then;
     return then;

@@ -7,10 +7,13 @@
 //!
 //! It fails closed: after a read of which no tree can say whether it is still true, no item of that process and of those forked
 //! from it has a node; after a mark that makes no sense, no item of the stream has one.
+//!
+//! Forked processes share their caches (of what was fetched and unpacked) and may share the descriptors of them. So whoever has come
+//! near a cache has read what all had read that came near it before.
 
 use std::collections::HashMap;
 
-use super::frames::{Access, Frame};
+use super::frames::{Access, Frame, OWN_PLACE};
 use super::key::Key;
 
 /// What is known of the evaluator before it runs.
@@ -26,8 +29,26 @@ pub struct Surroundings {
     pub driver: String,
     /// Files and directories that are the same for every evaluation with the same key, with all below them.
     pub constant: Vec<String>,
-    /// Instrumented files, by path in the tree, with their names in marks.
+    /// Instrumented files, by path in the tree, with their names in marks, which no evaluated code knows that has not read them.
     pub instrumented: HashMap<String, String>,
+    pub bounds: Bounds,
+}
+
+/// What is kept of one stream. Of what a process reads beyond that, nothing is known.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Different ones.
+    pub keys: usize,
+    /// In the names of keys.
+    pub bytes: usize,
+    /// In all nodes together: some thousand for each forked process.
+    pub reads: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Bounds { keys: 1_000_000, bytes: 64 << 20, reads: 64_000_000 }
+    }
 }
 
 /// What a path of the tree is in the checkout.
@@ -39,7 +60,13 @@ pub enum Kind {
     Other,
 }
 
-pub type KindOf = Box<dyn FnMut(&str) -> Kind + Send>;
+/// What is asked of the files themselves.
+pub trait Files: Send {
+    /// Of a path of the tree.
+    fn kind(&mut self, path: &str) -> Kind;
+    /// Whether the code in the file at this path, as the evaluator sees it, may learn the time. False where there is no file.
+    fn may_tell_time(&mut self, seen: &str) -> bool;
+}
 
 /// What one access meant, where it meant more than a read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,9 +89,13 @@ pub struct Reads {
     surroundings: Surroundings,
     /// Names in marks to paths.
     instrumented: HashMap<String, String>,
-    kind_of: KindOf,
+    files: Box<dyn Files>,
     keys: Vec<Key>,
     index: HashMap<Key, u32>,
+    /// In the names of the keys.
+    bytes: usize,
+    /// In all nodes, and still to come to one.
+    kept: usize,
     /// For each key, whether a process on the stack has read it.
     read: Vec<bool>,
     nodes: Vec<ReadNode>,
@@ -72,11 +103,21 @@ pub struct Reads {
     stack: Vec<Process>,
     /// An instrumented file was opened, and nothing but its mark tells what for.
     opened: Option<String>,
+    /// What had been read by the processes that came near a cache and have ended.
+    cached: Cached,
     /// The driver was read.
     begun: bool,
     broken: bool,
     /// Why items have no node, each reason once.
     unknown: Vec<String>,
+}
+
+#[derive(Debug, Default)]
+struct Cached {
+    reads: Vec<u32>,
+    /// By key, whether it is among them.
+    has: Vec<bool>,
+    unknown: bool,
 }
 
 #[derive(Debug, Default)]
@@ -87,7 +128,10 @@ struct Process {
     pending: Vec<u32>,
     /// All that this process added to `read`.
     added: Vec<u32>,
+    /// So are those forked from it.
     unknown: bool,
+    /// It, or one that it was forked from, has come near a cache.
+    caches: bool,
 }
 
 /// A mark's meaning.
@@ -106,19 +150,24 @@ enum Mark<'a> {
 /// No more reasons are kept than a person reads.
 const REASONS: usize = 20;
 
+const FROM_A_CACHE: &str = "a cache that was filled from something unknown";
+
 impl Reads {
-    pub fn new(surroundings: Surroundings, kind_of: KindOf) -> Self {
+    pub fn new(surroundings: Surroundings, files: Box<dyn Files>) -> Self {
         let instrumented = surroundings.instrumented.iter().map(|(path, name)| (name.clone(), path.clone())).collect();
         Self {
             surroundings,
             instrumented,
-            kind_of,
+            files,
             keys: Vec::new(),
             index: HashMap::new(),
+            bytes: 0,
+            kept: 0,
             read: Vec::new(),
             nodes: Vec::new(),
             stack: vec![Process::default()],
             opened: None,
+            cached: Cached::default(),
             begun: false,
             broken: false,
             unknown: Vec::new(),
@@ -165,6 +214,7 @@ impl Reads {
             return None;
         }
         if self.is_constant(access, path) {
+            self.constant(access, path);
             return None;
         }
         self.opened();
@@ -185,6 +235,18 @@ impl Reads {
             || access == Access::Stat && is_parent
     }
 
+    /// What is the same for all evaluations may still be a cache of what is not, or name the time.
+    fn constant(&mut self, access: Access, path: &str) {
+        if !self.begun {
+            return;
+        }
+        if below(path, OWN_PLACE).is_some_and(|name| !name.is_empty()) {
+            self.come_near_caches();
+        } else if access == Access::Content && is_file_of_others(path) && self.files.may_tell_time(path) {
+            self.poison(&format!("what may tell the time: {path}"));
+        }
+    }
+
     fn access(&mut self, access: Access, follows: bool, path: &str) {
         if !is_plain(path) {
             return self.poison(&format!("an odd path: {path}"));
@@ -195,12 +257,12 @@ impl Reads {
         }
         for (end, _) in path.match_indices('/') {
             let parent = &path[..end];
-            if (self.kind_of)(parent) == Kind::Link {
+            if self.files.kind(parent) == Kind::Link {
                 return self.poison(&format!("through a symbolic link: {path}"));
             }
             self.add(Key::Stat(parent.to_owned()));
         }
-        let kind = (self.kind_of)(path);
+        let kind = self.files.kind(path);
         if follows && kind == Kind::Link {
             return self.poison(&format!("a symbolic link was followed: {path}"));
         }
@@ -211,6 +273,9 @@ impl Reads {
             Access::Stat => {}
             // a directory that is open can be listed, whatever it was opened for
             Access::Content if kind == Kind::Directory => self.add(Key::Listing(path.to_owned())),
+            Access::Content if self.files.may_tell_time(&format!("{}/{path}", self.surroundings.tree)) => {
+                self.poison(&format!("what may tell the time: {path}"));
+            }
             Access::Content if self.surroundings.instrumented.contains_key(path) => self.opened = Some(path.to_owned()),
             Access::Content => self.add(Key::Content(path.to_owned())),
             Access::Directory => self.add(Key::Listing(path.to_owned())),
@@ -226,26 +291,71 @@ impl Reads {
     }
 
     fn add(&mut self, key: Key) {
-        let id = match self.index.get(&key) {
-            Some(id) => *id,
-            None => {
-                let id = self.keys.len() as u32;
-                self.keys.push(key.clone());
-                self.index.insert(key, id);
-                self.read.push(false);
-                id
-            }
-        };
-        let Some(process) = self.stack.last_mut() else { return };
-        if !std::mem::replace(&mut self.read[id as usize], true) {
+        if self.stack.last().is_none_or(|process| process.unknown) {
+            return;
+        }
+        if let Some(id) = self.index.get(&key) {
+            return self.read(*id);
+        }
+        let Bounds { keys, bytes, .. } = self.surroundings.bounds;
+        let length = key.bytes();
+        if self.keys.len() >= keys || self.bytes + length > bytes {
+            return self.poison("more was read than is kept");
+        }
+        let id = self.keys.len() as u32;
+        self.bytes += length;
+        self.keys.push(key.clone());
+        self.index.insert(key, id);
+        self.read.push(false);
+        self.read(id);
+    }
+
+    fn read(&mut self, id: u32) {
+        if self.read[id as usize] {
+            return;
+        }
+        if self.kept >= self.surroundings.bounds.reads {
+            return self.poison("more was read than is kept");
+        }
+        if let Some(process) = self.stack.last_mut() {
+            self.read[id as usize] = true;
+            self.kept += 1;
             process.pending.push(id);
             process.added.push(id);
+        }
+    }
+
+    /// The running process may find what others had put there.
+    fn come_near_caches(&mut self) {
+        let Some(process) = self.stack.last_mut() else { return };
+        if std::mem::replace(&mut process.caches, true) {
+            return;
+        }
+        if self.cached.unknown {
+            self.poison(FROM_A_CACHE);
+        }
+        for index in 0..self.cached.reads.len() {
+            self.read(self.cached.reads[index]);
+        }
+    }
+
+    /// What the running process, which ends, may have left in caches: all that it had read, and those it was forked from.
+    fn leave_in_caches(&mut self) {
+        self.cached.has.resize(self.keys.len(), false);
+        for process in &self.stack {
+            self.cached.unknown |= process.unknown;
+            for id in &process.added {
+                if !std::mem::replace(&mut self.cached.has[*id as usize], true) {
+                    self.cached.reads.push(*id);
+                }
+            }
         }
     }
 
     fn poison(&mut self, reason: &str) {
         if let Some(process) = self.stack.last_mut() {
             process.unknown = true;
+            process.pending = Vec::new();
         }
         if self.unknown.len() < REASONS && !self.unknown.iter().any(|known| known == reason) {
             self.unknown.push(reason.to_owned());
@@ -348,20 +458,40 @@ impl Reads {
 
     fn finish_item(&mut self) -> Option<usize> {
         let node = self.close();
-        node.filter(|_| !self.broken && !self.stack.iter().any(|process| process.unknown))
+        node.filter(|_| !self.broken && !self.stack.last().is_none_or(|process| process.unknown))
     }
 
     fn fork(&mut self, id: u64) {
         let node = self.close();
-        self.stack.push(Process { fork: Some(id), node, ..Process::default() });
+        let (unknown, caches) = self.stack.last().map_or((true, true), |process| (process.unknown, process.caches));
+        self.stack.push(Process { fork: Some(id), node, unknown, caches, ..Process::default() });
     }
 
     fn pop(&mut self) {
         self.opened = None;
-        for id in self.stack.pop().into_iter().flat_map(|process| process.added) {
-            self.read[id as usize] = false;
+        let caches = self.stack.last().is_some_and(|process| process.caches);
+        if caches {
+            self.leave_in_caches();
+        }
+        let Some(ended) = self.stack.pop() else { return };
+        for id in &ended.added {
+            self.read[*id as usize] = false;
+        }
+        // who waited for it shares its caches from now on, if it had any
+        if self.stack.last().is_some_and(|process| process.caches) {
+            if ended.unknown {
+                self.poison(FROM_A_CACHE);
+            }
+            for id in ended.added {
+                self.read(id);
+            }
         }
     }
+}
+
+/// The kernel's are no code.
+fn is_file_of_others(path: &str) -> bool {
+    ["/proc", "/dev"].iter().all(|place| below(path, place).is_none())
 }
 
 /// `path` relative to `place`, if it is that place or below it.
@@ -376,255 +506,5 @@ fn is_plain(path: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn reads() -> Reads {
-        let surroundings = Surroundings {
-            tree: "/snowgate/source".into(),
-            marks: "/snowgate/marks".into(),
-            nonce: "N".into(),
-            driver: "/snowgate/driver.nix".into(),
-            constant: vec!["/usr".into(), "/nix/store/x-source".into()],
-            instrumented: HashMap::from([("all.nix".into(), "7".into())]),
-        };
-        let kind_of = |path: &str| match path {
-            "link" | "a/link" => Kind::Link,
-            "directory" => Kind::Directory,
-            _ => Kind::Other,
-        };
-        let mut reads = Reads::new(surroundings, Box::new(kind_of));
-        assert_eq!(play(&mut reads, "c /etc/terminfo ! socket c /snowgate/driver.nix"), []);
-        reads
-    }
-
-    fn see(reads: &mut Reads, kind: &str, path: &[u8]) -> Option<Event> {
-        let access = match kind.to_ascii_lowercase().as_str() {
-            "c" => Access::Content,
-            "d" => Access::Directory,
-            "s" => Access::Stat,
-            "l" => Access::Link,
-            _ => return reads.take(&Frame::Unknown(format!("{kind} {}", String::from_utf8_lossy(path)))),
-        };
-        reads.take(&Frame::Seen { access, follows: kind.chars().all(|c| c.is_ascii_uppercase()), path: path.to_owned() })
-    }
-
-    /// `c a/b`: the content of a file of the tree; `m t.1`: a mark; other paths are absolute.
-    fn play(reads: &mut Reads, script: &str) -> Vec<Event> {
-        script
-            .split_whitespace()
-            .collect::<Vec<_>>()
-            .chunks(2)
-            .filter_map(|access| {
-                let (kind, path) = (access[0], access[1]);
-                let (kind, path) = match kind {
-                    "m" => ("s", format!("/snowgate/marks/N.{path}")),
-                    "f" => ("s", format!("/snowgate/marks/{path}")),
-                    _ if path.starts_with('/') => (kind, path.to_owned()),
-                    _ => (kind, format!("/snowgate/source/{path}")),
-                };
-                see(reads, kind, path.as_bytes())
-            })
-            .collect()
-    }
-
-    /// All that a node and those above it read, in order of the names.
-    fn all(reads: &Reads, node: usize) -> Vec<String> {
-        let mut all: Vec<Key> = Vec::new();
-        let mut at = Some(node);
-        while let Some(node) = at {
-            all.extend(reads.nodes()[node].own.iter().map(|key| reads.key(*key).clone()));
-            at = reads.nodes()[node].parent;
-        }
-        all.sort();
-        all.iter()
-            .map(|key| match key {
-                Key::Stat(path) => format!("s {path}"),
-                Key::Content(path) => format!("c {path}"),
-                Key::Listing(path) => format!("d {path}"),
-                Key::Link(path) => format!("l {path}"),
-                Key::Skeleton(path) => format!("k {path}"),
-                Key::Binding(path, binding) => format!("b {path} {binding}"),
-            })
-            .collect()
-    }
-
-    fn node(events: &[Event], item: usize) -> Option<usize> {
-        let found: Vec<_> = events
-            .iter()
-            .filter_map(|event| match event {
-                Event::Item(i, node) if *i == item => Some(*node),
-                _ => None,
-            })
-            .collect();
-        assert_eq!(found.len(), 1, "item {item} is finished once: {events:?}");
-        found[0]
-    }
-
-    #[test]
-    fn reads_go_to_the_item_that_is_finished_next() {
-        let mut reads = reads();
-        let events = play(&mut reads, "c x m t.0 c x s y m t.1 c x m t.2");
-        let (first, second) = (node(&events, 0).unwrap(), node(&events, 1).unwrap());
-        assert_eq!(all(&reads, first), ["s x", "c x"]);
-        assert_eq!(all(&reads, second), ["s x", "s y", "c x"]);
-        assert_eq!(reads.nodes()[second].parent, Some(first));
-        assert_eq!(node(&events, 2), Some(second), "an item that reads nothing new is of the same node");
-    }
-
-    #[test]
-    fn an_item_without_reads_has_a_node_too() {
-        let mut reads = reads();
-        let events = play(&mut reads, "m t.0 c x m t.1");
-        assert_eq!(all(&reads, node(&events, 0).unwrap()), Vec::<String>::new());
-        assert_eq!(all(&reads, node(&events, 1).unwrap()), ["s x", "c x"]);
-    }
-
-    #[test]
-    fn every_directory_above_is_looked_at() {
-        let mut reads = reads();
-        let events = play(&mut reads, "c a/b/c d a/d s e/absent l f m t.0");
-        assert_eq!(
-            all(&reads, node(&events, 0).unwrap()),
-            ["s a", "s a/b", "s a/b/c", "s a/d", "s e", "s e/absent", "s f", "c a/b/c", "d a/d", "l f"]
-        );
-    }
-
-    #[test]
-    fn the_tree_itself_can_be_listed() {
-        let mut reads = reads();
-        assert_eq!(see(&mut reads, "d", b"/snowgate/source"), None);
-        let events = play(&mut reads, "m t.0");
-        assert_eq!(all(&reads, node(&events, 0).unwrap()), ["d "]);
-    }
-
-    #[test]
-    fn a_directory_that_is_open_can_be_listed() {
-        let mut reads = reads();
-        let events = play(&mut reads, "c directory m t.0");
-        assert_eq!(all(&reads, node(&events, 0).unwrap()), ["s directory", "d directory"]);
-    }
-
-    #[test]
-    fn what_a_forked_process_read_ends_with_it() {
-        let mut reads = reads();
-        let events = play(
-            &mut reads,
-            "c base m t.0 m fork.1 c x m t.1 m fork.2 c y m t.2 m exit m back.2 c z m t.3 m exit m back.1 m fork.3 c y m t.4 m exit m back.3 c w m t.5",
-        );
-        let all = |item| all(&reads, node(&events, item).unwrap());
-        assert_eq!(all(0), ["s base", "c base"]);
-        assert_eq!(all(1), ["s base", "s x", "c base", "c x"]);
-        assert_eq!(all(2), ["s base", "s x", "s y", "c base", "c x", "c y"]);
-        assert_eq!(all(3), ["s base", "s x", "s z", "c base", "c x", "c z"]);
-        assert_eq!(all(4), ["s base", "s y", "c base", "c y"]);
-        assert_eq!(all(5), ["s base", "s w", "c base", "c w"]);
-        let ended: Vec<_> = events.iter().filter(|event| matches!(event, Event::Ended(_))).collect();
-        assert_eq!(ended, [&Event::Ended(2), &Event::Ended(1), &Event::Ended(3)]);
-    }
-
-    #[test]
-    fn what_was_read_before_a_fork_belongs_to_parent_and_child() {
-        let mut reads = reads();
-        let events = play(&mut reads, "c base m fork.1 m t.0 m exit m t.1");
-        assert_eq!(all(&reads, node(&events, 0).unwrap()), ["s base", "c base"]);
-        assert_eq!(node(&events, 0), node(&events, 1));
-    }
-
-    #[test]
-    fn what_a_child_read_for_no_item_is_forgotten() {
-        let mut reads = reads();
-        let events = play(&mut reads, "m t.0 m fork.1 c x m exit m back.1 m t.1");
-        assert_eq!(all(&reads, node(&events, 1).unwrap()), Vec::<String>::new());
-        let events = play(&mut reads, "c x m t.2");
-        assert_eq!(all(&reads, node(&events, 2).unwrap()), ["s x", "c x"], "what is read again is known again");
-    }
-
-    #[test]
-    fn a_child_that_died_costs_what_was_open() {
-        for end in ["m died.1.11 m back.1", "m back.1"] {
-            let mut reads = reads();
-            let events = play(&mut reads, &format!("c base m t.0 m fork.1 c x m t.1 c y {end} c z m t.2"));
-            assert!(events.contains(&Event::Ended(1)));
-            assert_eq!(all(&reads, node(&events, 1).unwrap()), ["s base", "s x", "c base", "c x"]);
-            assert_eq!(all(&reads, node(&events, 2).unwrap()), ["s base", "s z", "c base", "c z"]);
-        }
-    }
-
-    #[test]
-    fn a_mark_that_makes_no_sense_ends_all_trust() {
-        for nonsense in
-            ["m exit", "m died.3.9", "m t.x", "m fork.", "m what", "m fork.1 m fork.2 m died.1.9", "m fork.1 m fork.2 m back.1"]
-        {
-            let mut reads = reads();
-            let events = play(&mut reads, &format!("m t.0 {nonsense} m t.1"));
-            assert!(node(&events, 0).is_some());
-            assert_eq!(node(&events, 1), None, "{nonsense}");
-        }
-    }
-
-    #[test]
-    fn an_unknown_read_makes_this_process_and_those_below_unknown() {
-        for unknown in [
-            "c /etc/passwd",
-            "s /home/x",
-            "c /nix/store/other",
-            "d /snowgate",
-            "d /",
-            "! a-call-that-nobody-knows",
-            "c link/x",
-            "c a/link/x",
-            "S link",
-            "C a/link",
-            "c a//b",
-            "c a/../b",
-            "s .git/HEAD",
-            "c /usr/../etc/passwd",
-            "c /snowgate/sourcery",
-        ] {
-            let mut reads = reads();
-            let events = play(&mut reads, &format!("m t.0 m fork.1 {unknown} m t.1 m fork.2 m t.2 m exit m t.3 m exit m t.4"));
-            let known: Vec<bool> = (0..5).map(|item| node(&events, item).is_some()).collect();
-            assert_eq!(known, [true, false, false, false, true], "{unknown}");
-            assert_eq!(reads.unknown().len(), 1);
-        }
-        let mut reads = reads();
-        assert_eq!(see(&mut reads, "c", b"/snowgate/source/\xff"), None);
-        assert_eq!(play(&mut reads, "m t.0"), [Event::Item(0, None)]);
-    }
-
-    #[test]
-    fn constant_places_are_no_reads() {
-        let mut reads = reads();
-        let script = "c /usr/lib/libc.so s /nix/store/x-source/a d /nix/store/x-source s / s /snowgate s /snowgate/marks s /nix s /nix/store f other s link l link s a/link m t.0";
-        let events = play(&mut reads, script);
-        assert_eq!(all(&reads, node(&events, 0).unwrap()), ["s a", "s a/link", "s link", "l link"]);
-    }
-
-    #[test]
-    fn an_import_of_an_instrumented_file_reads_its_skeleton() {
-        let mut reads = reads();
-        let events = play(&mut reads, "c all.nix s /snowgate f i.7 f b.7.x m t.0 m fork.1 f b.7.y.z m t.1 m exit");
-        assert_eq!(all(&reads, node(&events, 0).unwrap()), ["s all.nix", "k all.nix", "b all.nix x"]);
-        assert_eq!(all(&reads, node(&events, 1).unwrap()), ["s all.nix", "k all.nix", "b all.nix x", "b all.nix y.z"]);
-    }
-
-    #[test]
-    fn any_other_open_of_an_instrumented_file_reads_all_of_it() {
-        for script in [
-            "c all.nix m t.0",
-            "c all.nix s x f i.7 m t.0",
-            "c all.nix c all.nix f i.7 m t.0",
-            "c all.nix f i.8 m t.0",
-            "c all.nix f b.7.x m t.0",
-        ] {
-            let mut reads = reads();
-            let events = play(&mut reads, script);
-            assert!(all(&reads, node(&events, 0).unwrap()).contains(&"c all.nix".to_owned()), "{script}");
-        }
-        let mut reads = reads();
-        let events = play(&mut reads, "c all.nix m fork.1 m t.0 m exit m t.1");
-        assert_eq!(all(&reads, node(&events, 0).unwrap()), ["s all.nix", "c all.nix"]);
-        assert_eq!(node(&events, 0), node(&events, 1));
-    }
-}
+#[path = "reads_tests.rs"]
+mod tests;

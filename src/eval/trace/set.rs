@@ -1,6 +1,6 @@
 //! PURE: every attribute's result at one tree, and what it read.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::key::{Changes, Key};
 use crate::domain::{AttrPath, TreeId};
@@ -8,6 +8,9 @@ use crate::eval::frontier::Found;
 
 /// An index into [`TraceSet::nodes`].
 pub type NodeId = u32;
+
+/// What the attributes of one jobset read is some tens of thousands of things.
+const KEYS: usize = 2_000_000;
 
 /// Reads that attributes have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -186,9 +189,19 @@ impl TraceSet {
     }
 
     /// Takes in what was recorded at this tree. Returns the attributes that the recording evaluated otherwise than the plain
-    /// evaluation did: they stay dirty.
+    /// evaluation did: they stay dirty. So do all of a fragment with which there would be too many keys.
     pub fn graft(&mut self, fragment: Fragment) -> Vec<AttrPath> {
+        self.graft_within(fragment, KEYS)
+    }
+
+    fn graft_within(&mut self, fragment: Fragment, most: usize) -> Vec<AttrPath> {
         let mut index: HashMap<Key, u32> = self.keys.iter().cloned().zip(0..).collect();
+        let new: HashSet<&Key> =
+            fragment.nodes.iter().flat_map(|node| &node.own).filter(|key| !index.contains_key(*key)).collect();
+        if index.len() + new.len() > most {
+            tracing::warn!("{} attributes are not recorded: what was read is too much", fragment.items.len());
+            return Vec::new();
+        }
         let first = self.nodes.len() as NodeId;
         for node in fragment.nodes {
             let mut own: Vec<u32> = node
@@ -351,6 +364,20 @@ mod tests {
         let node = FragmentNode { parent: None, own: vec![key(0)], millis: 1 };
         let otherwise = set.graft(Fragment { nodes: vec![node], items: vec![(path(0), Found::Set(vec![]), 0)] });
         assert_eq!((otherwise, clean(&set, &[]).len()), (vec![path(0)], 0));
+    }
+
+    #[test]
+    fn what_would_be_too_much_is_not_taken_in() {
+        let mut set = TraceSet::new(tree(), (0..2).map(|number| (path(number), Found::Nothing)).collect(), 1000);
+        let fragment = |number: usize, own: &[usize]| Fragment {
+            nodes: vec![FragmentNode { parent: None, own: own.iter().map(|number| key(*number)).collect(), millis: 1 }],
+            items: vec![(path(number), Found::Nothing, 0)],
+        };
+        set.graft_within(fragment(0, &[0, 1]), 3);
+        set.graft_within(fragment(1, &[1, 2, 3]), 3);
+        assert_eq!((clean(&set, &[]), set.keys.len()), (vec![path(0)], 2));
+        set.graft_within(fragment(1, &[1, 2]), 3);
+        assert_eq!((clean(&set, &[]).len(), set.keys.len()), (2, 3));
     }
 
     #[test]

@@ -23,6 +23,7 @@ use rowan::ast::AstNode;
 use sha2::{Digest, Sha256};
 
 pub use shifts::Shifts;
+pub use text::{is_short_enough, may_be_nix};
 pub use tracked::{Tracked, TrackedFile};
 
 /// Increased when the same file would be split or instrumented otherwise: traces of another format say nothing about ours.

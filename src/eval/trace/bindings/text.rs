@@ -29,18 +29,36 @@ pub fn with_parsed<T: Send>(bytes: &[u8], read: impl FnOnce(&str, &Root) -> Opti
     }
     let text = std::str::from_utf8(bytes).ok()?;
     // Nix ends a comment at a carriage return, rnix does not
-    if text.len() > LONGEST || text.contains(['\r', '\0']) || longest_run(text) > LONGEST_RUN || depth(text)? > DEEPEST {
+    if text.contains(['\r', '\0']) || !is_short_enough(text) || depth(text)? > DEEPEST {
         return None;
     }
+    parsed(text, |root| read(text, root?))
+}
+
+/// With `None` for a text that is no Nix. A parser that panics has not understood it.
+fn parsed<T: Send>(text: &str, read: impl FnOnce(Option<&Root>) -> Option<T> + Send) -> Option<T> {
     let parse = || {
         let parsed = Root::parse(text);
-        if parsed.errors().is_empty() { read(text, &parsed.tree()) } else { None }
+        if parsed.errors().is_empty() { read(Some(&parsed.tree())) } else { read(None) }
     };
     thread::scope(|scope| {
         let thread = thread::Builder::new().name("nix parser".into()).stack_size(STACK_BYTES).spawn_scoped(scope, parse).ok()?;
-        // a parser that panics has not understood the file
         thread.join().ok().flatten()
     })
+}
+
+/// Whether the text may go to the tokenizer.
+pub fn is_short_enough(text: &str) -> bool {
+    text.len() <= LONGEST && longest_run(text) <= LONGEST_RUN
+}
+
+/// Whether the parser takes the text for Nix; true as well for what may not go to it.
+pub fn may_be_nix(text: &str) -> bool {
+    let Some(depth) = is_short_enough(text).then(|| depth(text)) else { return true };
+    match depth {
+        None => false,
+        Some(depth) => depth > DEEPEST || parsed(text, |root| Some(root.is_some())).unwrap_or(true),
+    }
 }
 
 fn longest_run(text: &str) -> usize {
