@@ -82,6 +82,8 @@ fn belongs(mut id: i32, place: &str) -> bool {
 #[actix::test]
 async fn a_recording_that_is_killed_anywhere_tells_no_lies() {
     let house = House::open().await;
+    // whether this machine can record is tried once, and not while somebody kills what tries it
+    house.evaluator.tracing().await;
     let mut killed = 0;
     let mut tally = Tally::default();
     for seed in 1..1 + number("SNOWGATE_CASES", 4) {
@@ -104,7 +106,8 @@ async fn a_recording_that_is_killed_anywhere_tells_no_lies() {
             }
         }
         let whole = house.record(&id, root, set).await.unwrap();
-        assert!(whole.set.untraced() <= whole.set.results.len() / 4, "seed {seed}: the rest is recorded");
+        let (untraced, all) = (whole.set.untraced(), whole.set.results.len());
+        assert!(untraced <= all / 4, "seed {seed}: the rest is recorded, not all but {untraced} of {all}: {:?}", whole.recorded);
     }
     println!("{killed} killed, {tally:?}");
     assert!(killed > 3, "{killed}");

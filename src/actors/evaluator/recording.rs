@@ -86,6 +86,12 @@ impl Tools {
             let why = "evaluations may fetch from the network (`allowed-uris`)".to_owned();
             return Ok(Recording { impossible: Some(why), ..Recording::default() });
         }
+        if super::time::is_asked_for_by(&record.what.jobset) {
+            let why = "the jobset's arguments may tell the time".to_owned();
+            return Ok(Recording { impossible: Some(why), ..Recording::default() });
+        }
+        // before anything is taken from what was recorded
+        let generation = traces.generation();
         let mut request = self.request(&record.what);
         let (set, plain) = tokio::select! {
             begun = self.begin(&traces, &record, &request) => begun?,
@@ -96,7 +102,7 @@ impl Tools {
             Recording { trace_key: self.trace_key(&request), paths: set.results.len() as u64, ..Recording::default() };
         if plain == New::Yes && (set.untraced() == 0 || record.hurry == Hurry::Nobody) {
             // whoever goes on from here need not evaluate it again
-            self.store(&request, &set).await;
+            self.store(&traces, generation, &request, &set).await?;
         }
         if set.untraced() > 0 {
             let checkout = self.worktrees.checkout(&record.what.repository, &request.tree).await.map_err(house)?;
@@ -106,7 +112,8 @@ impl Tools {
                 Tracked::default()
             });
             recording.tracked_files = Some(tracked.files.len() as u64);
-            self.fill(&mut recording, &record, &request, set, tracked).await?;
+            let begun = Begun { traces: &traces, generation, request: &request };
+            self.fill(&mut recording, &record, &begun, set, tracked).await?;
         }
         drop(turn);
         recording.wall_seconds = started.elapsed().as_secs_f64();
@@ -178,15 +185,15 @@ impl Tools {
         &self,
         recording: &mut Recording,
         record: &Record,
-        request: &Request,
+        begun: &Begun<'_>,
         mut set: Arc<TraceSet>,
         tracked: Tracked,
     ) -> Result<(), EvaluateError> {
         let evaluator = self.evaluator.tracking(tracked);
         let missing = set.untraced() as u64;
-        let begun = set.clone();
+        let first = set.clone();
         let (tell, mut told) = mpsc::unbounded_channel();
-        let recorded = evaluator.record(request, &begun, &*record.control, tell);
+        let recorded = evaluator.record(begun.request, &first, &*record.control, tell);
         let gathered = async {
             let mut fragments = Vec::new();
             let mut pause = FIRST_SLICE;
@@ -202,13 +209,13 @@ impl Tools {
                     Ok(None) => break,
                     Err(_) if fragments.is_empty() => due += pause,
                     Err(_) => {
-                        set = self.slice(recording, request, set, std::mem::take(&mut fragments)).await?;
+                        set = self.slice(recording, begun, set, std::mem::take(&mut fragments)).await?;
                         pause = (pause * 2).min(SLICE);
                         due = tokio::time::Instant::now() + pause;
                     }
                 }
             }
-            set = self.slice(recording, request, set, fragments).await?;
+            set = self.slice(recording, begun, set, fragments).await?;
             Ok::<_, EvaluateError>(set.untraced() as u64)
         };
         let (recorded, gathered) = tokio::join!(recorded, gathered);
@@ -237,7 +244,7 @@ impl Tools {
     async fn slice(
         &self,
         recording: &mut Recording,
-        request: &Request,
+        begun: &Begun<'_>,
         set: Arc<TraceSet>,
         fragments: Vec<Fragment>,
     ) -> Result<Arc<TraceSet>, EvaluateError> {
@@ -250,16 +257,25 @@ impl Tools {
         let (set, otherwise) = grafted.await.map_err(house)?;
         recording.recorded = recording.recorded.saturating_sub(otherwise.len() as u64);
         recording.otherwise.extend(otherwise);
-        self.store(request, &set).await;
+        self.store(begun.traces, begun.generation, begun.request, &set).await?;
         Ok(set)
     }
 
-    /// What can't be stored is recorded again another time.
-    async fn store(&self, request: &Request, set: &Arc<TraceSet>) {
+    /// What can't be stored is recorded again another time. What began before something was found to be wrong may have the fault in it:
+    /// it ends, and nothing of it stays.
+    async fn store(&self, traces: &Traces, generation: u64, request: &Request, set: &Arc<TraceSet>) -> Result<(), EvaluateError> {
+        if traces.generation() != generation {
+            return Err(EvaluateError::Cancelled);
+        }
         let key = self.trace_key(request);
         if let Err(error) = self.db.save_trace_set(&key, &request.jobset.name, &request.system, set.clone()).await {
             tracing::warn!("what an evaluation read is not remembered: {error}");
         }
+        if traces.generation() != generation {
+            self.distrust(traces, &key).await?;
+            return Err(EvaluateError::Cancelled);
+        }
+        Ok(())
     }
 }
 
@@ -268,6 +284,14 @@ async fn held_back(control: &dyn Control) {
     while control.order() == Order::Go {
         control.changed().await;
     }
+}
+
+/// A recording under way.
+struct Begun<'a> {
+    traces: &'a Traces,
+    /// Of the traces, when it began.
+    generation: u64,
+    request: &'a Request,
 }
 
 /// Whether a set is not stored yet.

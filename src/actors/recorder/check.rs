@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::agenda::Doing;
+use super::agenda::{Agenda, Doing};
 use super::kept::keep;
 use super::{Recorder, Settled, Step};
 use crate::actors::evaluator::{Distrust, EvaluateError, InFull, What};
@@ -33,9 +33,19 @@ pub struct Check {
 impl Recorder {
     /// Carries out the check that has waited longest.
     pub(super) async fn check_one(&self) -> Step {
-        let Some(mut check) = self.agenda.next_check() else { return Step::Nothing };
+        let Some(mut taken) = Taken::next(&self.agenda) else { return Step::Nothing };
+        let Some(check) = &mut taken.check else { return Step::Nothing };
+        let step = self.carry_out(check).await;
+        match step {
+            Step::Done | Step::Alarm => taken.check = None,
+            Step::Preempted | Step::Failed | Step::Nothing => {}
+        }
+        step
+    }
+
+    async fn carry_out(&self, check: &mut Check) -> Step {
         self.does(Doing::Checking(check.name()));
-        let full = match self.in_full(&mut check).await {
+        let full = match self.in_full(check).await {
             Ok(full) => full,
             Err(step) => return step,
         };
@@ -48,7 +58,7 @@ impl Recorder {
         }
         // an attribute that is not the same twice is no fault of recordings
         check.gave_way = GIVES_WAY;
-        let again = match self.in_full(&mut check).await {
+        let again = match self.in_full(check).await {
             Ok(again) => again,
             Err(step) => return step,
         };
@@ -65,7 +75,7 @@ impl Recorder {
         self.agenda.count(|totals| totals.failures += 1);
         let summary = summary(&found, attributes);
         tracing::error!("{}: an evaluation from recordings is wrong: {summary}", check.name());
-        self.alarm(&check, &full.evaluation, &found, summary).await
+        self.alarm(check, &full.evaluation, &found, summary).await
     }
 
     /// Nothing that may be wrong is left in use: what was recorded under the key goes, and what was made from it; then those who
@@ -101,7 +111,6 @@ impl Recorder {
             Ok(_) => Step::Alarm,
             Err(error) => {
                 tracing::error!("the alarm can't be stored: {error}");
-                self.agenda.check_later(check.clone());
                 Step::Failed
             }
         }
@@ -136,7 +145,7 @@ impl Recorder {
         Ok(all)
     }
 
-    /// A full evaluation. Otherwise what became of the check, which is put back where it can still be done.
+    /// A full evaluation. Otherwise what became of the check.
     async fn in_full(&self, check: &mut Check) -> Result<Evaluated, Step> {
         let cancelled = CancellationToken::new();
         let _stop = cancelled.clone().drop_guard();
@@ -146,7 +155,6 @@ impl Recorder {
             full = ask => full,
             () = self.agenda.demanded(), if gives_way => {
                 check.gave_way += 1;
-                self.agenda.check_later(check.clone());
                 return Err(Step::Preempted);
             }
         };
@@ -163,11 +171,31 @@ impl Recorder {
             }
             Ok(Err(EvaluateError::House(reason))) => {
                 tracing::warn!("{}: not checked now: {reason}", check.name());
-                self.agenda.check_later(check.clone());
                 Err(Step::Failed)
             }
-            // the house closes
+            // the house closes, or the Evaluator began anew
             Ok(Err(EvaluateError::Cancelled)) | Err(_) => Err(Step::Failed),
+        }
+    }
+}
+
+/// A check that is being carried out. It goes back to those that wait, whatever ends us, unless it is taken out.
+struct Taken {
+    agenda: Agenda,
+    check: Option<Check>,
+}
+
+impl Taken {
+    fn next(agenda: &Agenda) -> Option<Taken> {
+        let check = agenda.next_check()?;
+        Some(Taken { agenda: agenda.clone(), check: Some(check) })
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if let Some(check) = self.check.take() {
+            self.agenda.check_later(check);
         }
     }
 }
@@ -181,5 +209,44 @@ impl Check {
         let What { repository, jobset, system, tree, .. } = &self.what;
         let name = repository.path().file_name().unwrap_or_default().to_string_lossy();
         format!("{name} {} {system} at {tree}", jobset.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::repository::{Jobset, JobsetSource};
+    use crate::domain::{EvalStats, System};
+    use crate::git::fixture::Fixture;
+
+    #[tokio::test]
+    async fn a_check_is_not_lost_whatever_ends_the_one_who_carries_it_out() {
+        let fixture = Fixture::with(&[("default.nix", "{ }")]);
+        let (tree, system) = (fixture.tree("HEAD"), System::new("x86_64-linux"));
+        let jobset = Jobset {
+            name: "default".into(),
+            source: JobsetSource::File("default.nix".into()),
+            attrs: vec![],
+            systems: vec![],
+            args: [].into(),
+            argstrs: [].into(),
+            force_recurse: false,
+        };
+        let evaluation = Evaluation {
+            tree: tree.clone(),
+            jobset: jobset.name.clone(),
+            system: system.clone(),
+            attrs: [].into(),
+            stats: EvalStats::default(),
+        };
+        let what = What { repository: fixture.open().await, tree, jobset, system, options: [].into() };
+        let agenda = Agenda::default();
+        agenda.check(Check::new(what, "key".into(), Arc::new(evaluation), None));
+        drop(Taken::next(&agenda));
+        let mut taken = Taken::next(&agenda).unwrap();
+        assert!(Taken::next(&agenda).is_none(), "one at a time");
+        taken.check = None;
+        drop(taken);
+        assert!(Taken::next(&agenda).is_none(), "it is done");
     }
 }
