@@ -573,7 +573,12 @@ async fn a_store_here_that_does_not_trust_us_is_named_with_the_way_out() {
     let [drv] = world.instantiate(r#"[ (sh "a" "echo > $out") ]"#).try_into().unwrap();
     world.want(&[&drv]).await;
     let reason = world.reason("big").await;
-    assert!(reason.contains("the Nix daemon of this machine does not take") && reason.contains("`snowgate worker`"), "{reason}");
+    assert!(
+        reason.contains("the Nix daemon of this machine does not take")
+            && reason.contains("`trusted-users`")
+            && reason.contains("`secret-key-files`"),
+        "{reason}"
+    );
 }
 
 #[actix::test]

@@ -19,6 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 pub use local::local_offer;
 use slot::Idle;
 
+use super::house::Away;
 use super::post::Post;
 use super::scheduler::{Builder, Deps, Join, Order, Scheduler};
 use crate::domain::DrvPath;
@@ -55,15 +56,8 @@ impl Pool {
     fn join(&mut self, ctx: &mut Context<Self>) {
         let orders = ctx.address().recipient();
         let join = Join { builder: self.builder.clone(), orders, alive: self.alive.token().clone() };
-        let scheduler = self.scheduler.clone();
-        let gone = async move {
-            let joined = scheduler.ask(join).await;
-            if let Ok(alive) = &joined {
-                alive.cancelled().await;
-            }
-            joined
-        };
-        gone.into_actor(self)
+        stay(self.scheduler.clone(), join)
+            .into_actor(self)
             .map(|joined, act, ctx| {
                 act.builds.clear();
                 match joined {
@@ -73,6 +67,12 @@ impl Pool {
             })
             .spawn(ctx);
     }
+}
+
+/// Joins, and comes back when whom it joined is gone; an error when the post is closed.
+async fn stay(scheduler: Post<Scheduler>, join: Join) -> Result<(), Away> {
+    scheduler.ask(join).await?.cancelled().await;
+    Ok(())
 }
 
 impl Actor for Pool {

@@ -1,6 +1,6 @@
 //! The Scheduler owns the one build graph of all reviews: it gathers facts about what is wanted, admits it to the graph, and keeps
-//! every fitting slot busy. What is decided, the farm decides (`build/farm.rs`). Between the end of one build and the start of the next there is no database, no
-//! file and no timer.
+//! every fitting slot busy. What is decided, the farm decides (`build/farm.rs`). Between the end of one build and the start of the
+//! next there is no database, no file and no timer.
 //!
 //! It starts empty; after a crash the Pools join again and the Reviewers ask again. Its mailbox needs room for two messages of each slot
 //! and one of each review.

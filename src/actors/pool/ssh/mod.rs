@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::actors::pool::stay;
 use crate::actors::post::Post;
 use crate::actors::scheduler::{Builder, Deps, Join, Order, Scheduler};
 use crate::build::Offer;
@@ -140,15 +141,8 @@ impl SshPool {
     fn join(&mut self, ctx: &mut Context<Self>) {
         let orders = ctx.address().recipient();
         let join = Join { builder: self.builder.clone(), orders, alive: self.alive.token().clone() };
-        let scheduler = self.scheduler.clone();
-        let gone = async move {
-            let joined = scheduler.ask(join).await;
-            if let Ok(alive) = &joined {
-                alive.cancelled().await;
-            }
-            joined
-        };
-        gone.into_actor(self)
+        stay(self.scheduler.clone(), join)
+            .into_actor(self)
             .map(|joined, act, ctx| {
                 act.builds.clear();
                 match joined {

@@ -27,7 +27,7 @@ pub(super) fn here(error: &StoreError) -> Stopped {
     match error {
         StoreError::Refused(message) if is_distrust(message) => End::Unreachable(
             "the Nix daemon of this machine does not take what the builder built, since it is not signed by a key that it knows: add this \
-             user to `trusted-users` in nix.conf, or run `snowgate worker`; or have the builder sign (`secret-key-files` there, \
+             user to `trusted-users` in nix.conf; or have the builder sign (`secret-key-files` there, \
              `trusted-public-keys` here)"
                 .into(),
         ),
