@@ -5,80 +5,91 @@ use std::borrow::Cow;
 use super::{Derivation, DerivationOutput};
 use crate::domain::{DrvPath, OutputName, StorePath, System};
 
-pub(super) fn derivation(text: &[u8]) -> Result<Derivation, String> {
-    let mut rest = Rest(text);
-    if rest.take(b"DrvWithVersion(") {
-        return Err(
-            "it depends on outputs that are derivations themselves (dynamic derivations), which is experimental in Nix".into()
-        );
-    }
-    rest.expect("Derive(")?;
-    let outputs = rest.list(|rest| {
-        rest.expect("(")?;
-        let name = rest.text()?;
+/// The parts of a derivation's file, in its order, byte for byte but for quotes and escapes: environments need not be text.
+pub(super) struct Parts<'a> {
+    /// Name, path, hash algorithm, hash.
+    pub outputs: Vec<[Cow<'a, [u8]>; 4]>,
+    /// With the outputs that are needed of each.
+    pub input_drvs: Vec<(Cow<'a, [u8]>, Vec<Cow<'a, [u8]>>)>,
+    pub input_srcs: Vec<Cow<'a, [u8]>>,
+    pub platform: Cow<'a, [u8]>,
+    pub builder: Cow<'a, [u8]>,
+    pub args: Vec<Cow<'a, [u8]>>,
+    pub env: Vec<(Cow<'a, [u8]>, Cow<'a, [u8]>)>,
+}
+
+impl<'a> Parts<'a> {
+    pub fn of(text: &'a [u8]) -> Result<Self, String> {
+        let mut rest = Rest(text);
+        if rest.take(b"DrvWithVersion(") {
+            return Err(
+                "it depends on outputs that are derivations themselves (dynamic derivations), which is experimental in Nix"
+                    .into(),
+            );
+        }
+        rest.expect("Derive(")?;
+        let outputs = rest.list(|rest| rest.tuple(|rest| Ok([rest.bytes()?, rest.next()?, rest.next()?, rest.next()?])))?;
         rest.expect(",")?;
-        let path = rest.text()?;
+        let input_drvs = rest.list(|rest| {
+            rest.tuple(|rest| {
+                let drv = rest.bytes()?;
+                rest.expect(",")?;
+                Ok((drv, rest.list(Rest::bytes)?))
+            })
+        })?;
         rest.expect(",")?;
-        let algorithm = rest.text()?;
+        let input_srcs = rest.list(Rest::bytes)?;
+        let (platform, builder) = (rest.next()?, rest.next()?);
         rest.expect(",")?;
-        let hash = rest.text()?;
+        let args = rest.list(Rest::bytes)?;
+        rest.expect(",")?;
+        let env = rest.list(|rest| rest.tuple(|rest| Ok((rest.bytes()?, rest.next()?))))?;
         rest.expect(")")?;
-        let path = if path.is_empty() { None } else { Some(store_path(&path)?) };
+        if !rest.0.is_empty() {
+            return Err("something follows its end".into());
+        }
+        Ok(Self { outputs, input_drvs, input_srcs, platform, builder, args, env })
+    }
+}
+
+pub(super) fn derivation(file: &[u8]) -> Result<Derivation, String> {
+    let parts = Parts::of(file)?;
+    let outputs = parts.outputs.into_iter().map(|[name, path, algorithm, hash]| {
+        let path = if path.is_empty() { None } else { Some(store_path(path)?) };
         // a method without hash: content-addressed; `impure`: built each time
-        let fixed = !algorithm.is_empty() && !hash.is_empty() && hash != "impure";
-        Ok((OutputName::new(name), DerivationOutput { path, fixed }))
-    })?;
-    rest.expect(",")?;
-    let input_drvs = rest.list(|rest| {
-        rest.expect("(")?;
-        let drv = drv_path(&rest.text()?)?;
-        rest.expect(",")?;
-        let outputs = rest.list(|rest| rest.text().map(OutputName::new))?;
-        rest.expect(")")?;
-        Ok((drv, outputs.into_iter().collect()))
-    })?;
-    rest.expect(",")?;
-    let input_srcs = rest.list(|rest| store_path(&rest.text()?))?;
-    rest.expect(",")?;
-    let system = System::new(rest.text()?);
-    rest.expect(",")?;
-    let builder = rest.text()?.into_owned();
-    rest.expect(",")?;
-    let args = rest.list(|rest| rest.text().map(Cow::into_owned))?;
-    rest.expect(",")?;
-    let env = rest.list(|rest| {
-        rest.expect("(")?;
-        let name = rest.text()?.into_owned();
-        rest.expect(",")?;
-        let value = rest.text()?.into_owned();
-        rest.expect(")")?;
-        Ok((name, value))
-    })?;
-    rest.expect(")")?;
-    if !rest.0.is_empty() {
-        return Err("something follows its end".into());
-    }
+        let fixed = !algorithm.is_empty() && !hash.is_empty() && *hash != *b"impure";
+        Ok((OutputName::new(text(name)), DerivationOutput { path, fixed }))
+    });
+    let input_drvs = parts
+        .input_drvs
+        .into_iter()
+        .map(|(drv, outputs)| Ok((drv_path(drv)?, outputs.into_iter().map(|name| OutputName::new(text(name))).collect())));
     Ok(Derivation {
-        outputs: outputs.into_iter().collect(),
-        input_drvs: input_drvs.into_iter().collect(),
-        input_srcs: input_srcs.into_iter().collect(),
-        system,
-        builder,
-        args,
-        env: env.into_iter().collect(),
+        outputs: outputs.collect::<Result<_, String>>()?,
+        input_drvs: input_drvs.collect::<Result<_, String>>()?,
+        input_srcs: parts.input_srcs.into_iter().map(store_path).collect::<Result<_, _>>()?,
+        system: System::new(text(parts.platform)),
+        builder: text(parts.builder),
+        args: parts.args.into_iter().map(text).collect(),
+        env: parts.env.into_iter().map(|(name, value)| (text(name), text(value))).collect(),
     })
 }
 
-fn store_path(text: &str) -> Result<StorePath, String> {
-    text.parse().map_err(|error| format!("{error}"))
+/// Bytes that are no UTF-8 are replaced.
+fn text(bytes: Cow<'_, [u8]>) -> String {
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn drv_path(text: &str) -> Result<DrvPath, String> {
-    text.parse().map_err(|error| format!("{error}"))
+fn store_path(path: Cow<'_, [u8]>) -> Result<StorePath, String> {
+    text(path).parse().map_err(|error| format!("{error}"))
+}
+
+fn drv_path(path: Cow<'_, [u8]>) -> Result<DrvPath, String> {
+    text(path).parse().map_err(|error| format!("{error}"))
 }
 
 /// What is still to be parsed.
-pub(super) struct Rest<'a>(pub(super) &'a [u8]);
+struct Rest<'a>(&'a [u8]);
 
 impl<'a> Rest<'a> {
     fn take(&mut self, token: &[u8]) -> bool {
@@ -91,7 +102,7 @@ impl<'a> Rest<'a> {
         }
     }
 
-    pub(super) fn expect(&mut self, token: &str) -> Result<(), String> {
+    fn expect(&mut self, token: &str) -> Result<(), String> {
         if self.take(token.as_bytes()) {
             return Ok(());
         }
@@ -99,7 +110,7 @@ impl<'a> Rest<'a> {
         Err(format!("expected `{token}`, found `{found}`"))
     }
 
-    pub(super) fn list<T>(&mut self, mut item: impl FnMut(&mut Self) -> Result<T, String>) -> Result<Vec<T>, String> {
+    fn list<T>(&mut self, mut item: impl FnMut(&mut Self) -> Result<T, String>) -> Result<Vec<T>, String> {
         self.expect("[")?;
         let mut items = Vec::new();
         while !self.take(b"]") {
@@ -111,16 +122,21 @@ impl<'a> Rest<'a> {
         Ok(items)
     }
 
-    /// A quoted string as text: bytes that are no UTF-8 are replaced.
-    fn text(&mut self) -> Result<Cow<'a, str>, String> {
-        Ok(match self.bytes()? {
-            Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),
-            Cow::Owned(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
-        })
+    fn tuple<T>(&mut self, items: impl FnOnce(&mut Self) -> Result<T, String>) -> Result<T, String> {
+        self.expect("(")?;
+        let items = items(self)?;
+        self.expect(")")?;
+        Ok(items)
+    }
+
+    /// A comma and a quoted string.
+    fn next(&mut self) -> Result<Cow<'a, [u8]>, String> {
+        self.expect(",")?;
+        self.bytes()
     }
 
     /// A quoted string, borrowed where it has no escapes.
-    pub(super) fn bytes(&mut self) -> Result<Cow<'a, [u8]>, String> {
+    fn bytes(&mut self) -> Result<Cow<'a, [u8]>, String> {
         self.expect("\"")?;
         let text = self.0;
         let mut plain = true;

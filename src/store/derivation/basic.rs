@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use super::aterm::Rest;
+use super::aterm::Parts;
 use crate::domain::StorePath;
 use crate::store::wire::Put;
 
@@ -21,48 +21,14 @@ pub struct BasicDerivation {
 impl BasicDerivation {
     /// Parses a derivation's file.
     pub fn parse(text: &[u8]) -> Result<Self, String> {
-        let mut rest = Rest(text);
-        let bytes = |rest: &mut Rest<'_>| rest.bytes().map(Cow::into_owned);
-        rest.expect("Derive(")?;
-        let outputs = rest.list(|rest| {
-            rest.expect("(")?;
-            let name = bytes(rest)?;
-            rest.expect(",")?;
-            let path = bytes(rest)?;
-            rest.expect(",")?;
-            let algorithm = bytes(rest)?;
-            rest.expect(",")?;
-            let hash = bytes(rest)?;
-            rest.expect(")")?;
-            Ok([name, path, algorithm, hash])
-        })?;
-        rest.expect(",")?;
-        rest.list(|rest| {
-            rest.expect("(")?;
-            rest.bytes()?;
-            rest.expect(",")?;
-            rest.list(|rest| rest.bytes().map(drop))?;
-            rest.expect(")")
-        })?;
-        rest.expect(",")?;
-        rest.list(|rest| rest.bytes().map(drop))?;
-        rest.expect(",")?;
-        let platform = bytes(&mut rest)?;
-        rest.expect(",")?;
-        let builder = bytes(&mut rest)?;
-        rest.expect(",")?;
-        let args = rest.list(bytes)?;
-        rest.expect(",")?;
-        let env = rest.list(|rest| {
-            rest.expect("(")?;
-            let name = bytes(rest)?;
-            rest.expect(",")?;
-            let value = bytes(rest)?;
-            rest.expect(")")?;
-            Ok((name, value))
-        })?;
-        rest.expect(")")?;
-        Ok(Self { outputs, platform, builder, args, env })
+        let parts = Parts::of(text)?;
+        Ok(Self {
+            outputs: parts.outputs.into_iter().map(|fields| fields.map(Cow::into_owned)).collect(),
+            platform: parts.platform.into_owned(),
+            builder: parts.builder.into_owned(),
+            args: parts.args.into_iter().map(Cow::into_owned).collect(),
+            env: parts.env.into_iter().map(|(name, value)| (name.into_owned(), value.into_owned())).collect(),
+        })
     }
 
     /// nix, libstore/derivations.cc: `writeDerivation`. `inputs` are paths that the other store has.
