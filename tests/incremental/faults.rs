@@ -82,8 +82,6 @@ fn belongs(mut id: i32, place: &str) -> bool {
 #[actix::test]
 async fn a_recording_that_is_killed_anywhere_tells_no_lies() {
     let house = House::open().await;
-    // whether this machine can record is tried once, and not while somebody kills what tries it
-    house.evaluator.tracing().await;
     let mut killed = 0;
     let mut tally = Tally::default();
     for seed in 1..1 + number("SNOWGATE_CASES", 4) {

@@ -1,4 +1,4 @@
-//! Whether this machine can record: tried once, with the real Nix, when it is first needed.
+//! Whether this machine can record: tried with the real Nix, when it is first needed.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -50,6 +50,9 @@ impl Probed {
     }
 }
 
+/// A machine that can't record can't three times.
+const TRIALS: u32 = 3;
+
 /// A warm machine takes a tenth of a second.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -64,7 +67,7 @@ impl Evaluator {
             .get_or_init(|| async {
                 match self.confinement() {
                     Confinement::Limited(reason) => Probed::off(reason.clone()),
-                    Confinement::Full => self.try_tracing().await.unwrap_or_else(|error| Probed::off(format!("{error:#}"))),
+                    Confinement::Full => self.try_often().await,
                 }
             })
             .await
@@ -74,6 +77,18 @@ impl Evaluator {
     pub fn recording_by(&self, tracing: Tracing) -> Self {
         let probed = Probed { tracing, positions: Positions::Lazy };
         Self { probed: std::sync::Arc::new(tokio::sync::OnceCell::new_with(Some(probed))), ..self.clone() }
+    }
+
+    /// What is found holds as long as we run, and a process that was killed tells nothing of the machine.
+    async fn try_often(&self) -> Probed {
+        let mut reason = String::new();
+        for _ in 0..TRIALS {
+            match self.try_tracing().await {
+                Ok(probed) => return probed,
+                Err(error) => reason = format!("{error:#}"),
+            }
+        }
+        Probed::off(reason)
     }
 
     async fn try_tracing(&self) -> anyhow::Result<Probed> {
@@ -99,7 +114,8 @@ impl Evaluator {
         let read = tokio::time::timeout(PATIENCE, told).await;
         let printed = driver.printed();
         let usage = driver.stop().await;
-        read.map_err(|_| anyhow::anyhow!("Nix does not answer"))??;
+        let Ok(read) = read else { return Ok(Probed::off("Nix does not answer".into())) };
+        read?;
         if !usage.status.success() {
             let reason = printed.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
             anyhow::bail!("{}", reason.trim_start_matches("snowgate: cannot confine the evaluator: "));
