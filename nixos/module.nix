@@ -64,6 +64,15 @@ in
       description = "Whether the settings are checked when the system is built. Turn it off to build for another platform.";
     };
 
+    worker.enable = mkOption {
+      type = types.bool;
+      default = true;
+      description = ''
+        Whether builds run with limits of their own, started by a small service of root that does nothing else. Without it they go through the
+        machine's Nix daemon, and nothing limits or measures what a build uses.
+      '';
+    };
+
     openFirewall = mkOption {
       type = types.bool;
       default = false;
@@ -86,6 +95,13 @@ in
     users.groups.snowgate = { };
 
     systemd.packages = [ cfg.package ];
+    systemd.services.snowgate-worker = mkIf cfg.worker.enable {
+      path = [ config.nix.package ];
+      restartTriggers = [
+        (builtins.toJSON (cfg.settings.build or { }))
+        (builtins.toJSON (cfg.settings.worker or { }))
+      ];
+    };
     systemd.services.snowgate = {
       wantedBy = [ "multi-user.target" ];
       path = [
@@ -103,6 +119,9 @@ in
       ];
       serviceConfig.ReadWritePaths = mkIf (cfg.settings.state_dir != "/var/lib/snowgate") [ cfg.settings.state_dir ];
     };
+
+    # Its group is the user's above.
+    systemd.sockets = mkIf cfg.worker.enable { snowgate-worker.wantedBy = [ "sockets.target" ]; };
 
     networking.firewall.allowedTCPPorts = mkIf cfg.openFirewall [ port ];
   };

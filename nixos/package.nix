@@ -1,4 +1,4 @@
-# The program, and the systemd unit that starts it.
+# The program, and the systemd units that start it.
 {
   lib,
   rustPlatform,
@@ -28,8 +28,8 @@ rustPlatform.buildRustPackage {
   doCheck = false;
 
   postInstall = ''
-    install -Dm644 assets/systemd/snowgate.service -t $out/lib/systemd/system
-    substituteInPlace $out/lib/systemd/system/snowgate.service --replace-fail /usr/local/bin/snowgate $out/bin/snowgate
+    install -Dm644 -t $out/lib/systemd/system assets/systemd/snowgate.service assets/systemd/snowgate-worker.{service,socket}
+    substituteInPlace $out/lib/systemd/system/*.service --replace-fail /usr/local/bin/snowgate $out/bin/snowgate
   '';
 
   meta = {

@@ -7,6 +7,7 @@
 
 pub mod actors;
 pub mod build;
+pub mod cgroup;
 pub mod cli;
 pub mod config;
 pub mod db;

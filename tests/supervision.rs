@@ -112,7 +112,7 @@ impl House {
     async fn close(self) {
         self.closing.cancel();
         self.intake.ended().await;
-        self.opened.pool.ended().await;
+        self.opened.pools[0].ended().await;
         self.opened.desk.scheduler.ended().await;
         self.opened.desk.evaluator.ended().await;
         self.db.close().await;
@@ -155,7 +155,7 @@ async fn a_scheduler_that_crashes_in_the_middle_of_a_build() {
     let after = house.complete(&head).await;
     assert!(is_mergeable(&after) && after.id == before.id, "{after:?}");
     assert_eq!(house.opened.desk.scheduler.health().restarts, 1);
-    assert_eq!(house.opened.pool.health().restarts, 0);
+    assert_eq!(house.opened.pools[0].health().restarts, 0);
     house.close().await;
 }
 
@@ -165,11 +165,11 @@ async fn a_pool_that_crashes_in_the_middle_of_a_build() {
     let (gate, head) = change(&place);
     let mut house = House::open(&place).await;
     house.building(&place, "lib").await;
-    crash(&house.opened.pool).await;
+    crash(&house.opened.pools[0]).await;
     gate.open();
     let after = house.complete(&head).await;
     assert!(is_mergeable(&after), "{after:?}");
-    assert_eq!((house.opened.pool.health().restarts, house.opened.desk.scheduler.health().restarts), (1, 0));
+    assert_eq!((house.opened.pools[0].health().restarts, house.opened.desk.scheduler.health().restarts), (1, 0));
     house.close().await;
 }
 

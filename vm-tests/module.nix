@@ -48,6 +48,7 @@ let
             users.groups = anything;
             systemd.packages = list;
             systemd.services = anything;
+            systemd.sockets = anything;
             nix.settings = anything;
             nix.package = lib.mkOption { default = package "nix"; };
             networking.firewall.allowedTCPPorts = list;
@@ -62,6 +63,7 @@ let
     enable = true;
     openFirewall = true;
     checkSettings = false;
+    worker.enable = false;
     settings = {
       listen = "[::]:80";
       state_dir = "/data/snowgate";
@@ -96,6 +98,10 @@ let
       "git"
       "openssh"
     ];
+    "the worker starts when it is asked, with Nix on its path" =
+      plain.systemd.sockets.snowgate-worker.wantedBy == [ "sockets.target" ]
+      && map (program: program.name) plain.systemd.services.snowgate-worker.path == [ "nix" ];
+    "there is no worker where none is wanted" = !(full.systemd.services ? snowgate-worker);
     "it runs as a user of its own" = plain.users.users.snowgate.isSystemUser;
   };
   failed = lib.attrNames (lib.filterAttrs (_: holds: !holds) expected);

@@ -38,6 +38,7 @@ pub trait Staff: Send + Sync {
     fn builders(&self) -> BoxFuture<'static, Result<Vec<BuilderRow>, Away>>;
     fn health(&self) -> BoxFuture<'static, Vec<ActorHealth>>;
     fn settings(&self) -> InForce;
+    fn limiting(&self) -> Limiting;
     fn evaluator(&self) -> BoxFuture<'static, Result<EvaluatorFacts, Away>>;
     fn background(&self) -> Background;
     /// By trace key.
@@ -65,6 +66,21 @@ pub struct EvaluatorFacts {
     pub confinement: Confinement,
     /// How what evaluations read can be recorded.
     pub tracing: Tracing,
+}
+
+/// Whether builds on this machine have limits, for a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Limiting {
+    On {
+        /// Who starts builds in control groups.
+        by: String,
+        /// Each local builder, and what one of its builds may use.
+        classes: Vec<(String, String)>,
+        /// What this machine has no controller for.
+        beyond: Vec<&'static str>,
+    },
+    /// Why not, with the way out.
+    Off(String),
 }
 
 /// The recordings of one jobset on one system.
@@ -145,6 +161,10 @@ impl House {
 
     pub fn settings(&self) -> InForce {
         self.staff.settings()
+    }
+
+    pub fn limiting(&self) -> Limiting {
+        self.staff.limiting()
     }
 
     pub async fn evaluator(&self) -> Result<EvaluatorFacts, Away> {

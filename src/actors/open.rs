@@ -11,6 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::builders::{self, Builders, Fleet};
 use super::evaluator::{self, Evaluator, Tools};
 use super::events::Events;
+use super::house::Limiting;
+use super::pool::classes::{Class, cells, classes, limiting};
 use super::pool::{Pool, local_offer};
 use super::post::{Post, Tenure, supervise};
 use super::recorder::agenda::Agenda;
@@ -40,7 +42,9 @@ const LAST_DAEMON: Duration = Duration::from_secs(6);
 /// The posts that every command with builds needs.
 pub struct Opened {
     pub desk: Desk,
-    pub pool: Post<Pool>,
+    /// One for each class of slots.
+    pub pools: Vec<Post<Pool>>,
+    pub limiting: Limiting,
     pub confinement: Confinement,
     /// What the Evaluator leaves to be done in the background.
     pub agenda: Agenda,
@@ -116,14 +120,20 @@ pub async fn open(
         },
         || {},
     );
-    let slots = settings.build.jobs.map_or_else(processors, |jobs| jobs as usize);
     // what the user says comes before what Nix's files say
     let offered = nix.offered().into_iter().chain(options.clone()).collect();
-    let builder =
-        Builder { name: "local".into(), offer: local_offer(&offered), slots, downloads: slots, speed: 1.0, memory: None };
-    let local = vec![builder.clone()];
+    let cells = match purpose {
+        For::OneEvaluation => Err("nothing is built".to_owned()),
+        For::OneReview | For::Serving => cells(&settings.build, &nix).await,
+    };
+    let classes = classes(&settings.build, local_offer(&offered), processors(), cells.as_ref().ok());
+    let limiting = limiting(&cells, &classes);
+    if let Limiting::Off(reason) = &limiting {
+        tracing::info!("builds have no limits: {reason}");
+    }
+    let local: Vec<Builder> = classes.iter().map(|class| class.builder.clone()).collect();
     // those on other machines are there from the start: what only they can build is not unsupported meanwhile
-    let elsewhere = builders::offered(&builders::described(settings), builder.downloads);
+    let elsewhere = builders::offered(&builders::described(settings), settings.build.downloads as usize);
     let deps = Deps {
         store: store.clone(),
         logs: logs.clone(),
@@ -139,14 +149,12 @@ pub async fn open(
     let caches = Arc::new(Caches::new(events.clone(), purpose));
     let scheduler =
         supervise("scheduler", SCHEDULER_MAILBOX, closing.clone(), Tenure::Permanent, hire_scheduler(&deps, &caches), || {});
-    let pool = supervise(
-        "pool",
-        POOL_MAILBOX,
-        closing.clone(),
-        Tenure::Permanent,
-        hire_pool(&deps, &caches, builder, &scheduler),
-        || {},
-    );
+    let fill = |class: Class| {
+        let post = class.post;
+        let hire = hire_pool(&deps, &caches, class, &scheduler);
+        supervise(post, POOL_MAILBOX, closing.clone(), Tenure::Permanent, hire, || {})
+    };
+    let pools = classes.into_iter().map(fill).collect();
     let log_urls = match purpose {
         For::OneReview | For::OneEvaluation => LogUrls::Files,
         For::Serving => LogUrls::Server,
@@ -163,7 +171,7 @@ pub async fn open(
         closing,
     };
     let desk = Desk { evaluator, scheduler, store, logs, db, events, log_urls };
-    Ok(Opened { desk, pool, confinement, agenda, fleet, builders, caches })
+    Ok(Opened { desk, pools, limiting, confinement, agenda, fleet, builders, caches })
 }
 
 impl Opened {
@@ -208,16 +216,17 @@ fn hire_scheduler(
 fn hire_pool(
     deps: &Deps,
     caches: &Arc<Caches>,
-    builder: Builder,
+    class: Class,
     scheduler: &Post<Scheduler>,
 ) -> impl Fn() -> futures_util::future::LocalBoxFuture<'static, Option<Pool>> + use<> {
     let (deps, caches, scheduler) = (deps.clone(), caches.clone(), scheduler.clone());
     move || {
-        let (mut deps, caches, builder, scheduler) = (deps.clone(), caches.clone(), builder.clone(), scheduler.clone());
+        let (mut deps, caches, scheduler) = (deps.clone(), caches.clone(), scheduler.clone());
+        let (builder, quarters) = (class.builder.clone(), class.quarters.clone());
         Box::pin(async move {
             deps.store = caches.through(deps.store).await;
             scheduler.address().await?;
-            Some(Pool::new(deps, builder, scheduler))
+            Some(Pool::new(deps, builder, quarters, scheduler))
         })
     }
 }

@@ -1,13 +1,16 @@
-//! The Pool of the local builder: runs what the Scheduler orders, one connection per slot, and tells the ends.
+//! The Pool of a local builder: runs what the Scheduler orders, and tells the ends and what was used.
 //!
-//! A connection is used again only when its last build came to an end in step with the protocol; cancelling drops it, and with it
-//! the daemon and its builder. When the Scheduler crashes, its builds are nobody's: the Pool drops them and joins the next one.
+//! Each build has a control group of its own, where that can be, and a daemon in it that nobody else has. A connection is used again only
+//! when its last build came to an end in step with the protocol, and its daemon then is moved to a fresh group. Cancelling drops it, and
+//! with it the daemon and its builder. When the Scheduler crashes, its builds are nobody's: the Pool drops them and joins the next one.
 
+pub mod classes;
+mod judge;
 mod local;
+mod lodging;
 mod slot;
 pub mod ssh;
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -17,14 +20,15 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::AbortOnDropHandle;
 
 pub use local::local_offer;
-use slot::Idle;
+use lodging::Lodgings;
+pub use lodging::Quarters;
 
 use super::house::Away;
 use super::post::Post;
 use super::scheduler::{Builder, Deps, Join, Order, Scheduler};
 use crate::domain::DrvPath;
 
-/// A connection that nothing was built over for so long is closed: each may be a process, and keeps what it built from collection.
+/// What nothing was built in for so long is closed: each may be a process, and keeps what it built from collection.
 const IDLE: Duration = Duration::from_secs(30);
 
 /// See the module.
@@ -33,7 +37,7 @@ pub struct Pool {
     builder: Builder,
     scheduler: Post<Scheduler>,
     builds: HashMap<DrvPath, Build>,
-    idle: Rc<RefCell<Idle>>,
+    lodgings: Rc<Lodgings>,
     alive: DropGuard,
 }
 
@@ -45,9 +49,10 @@ struct Build {
 }
 
 impl Pool {
-    pub fn new(deps: Deps, builder: Builder, scheduler: Post<Scheduler>) -> Self {
+    pub fn new(deps: Deps, builder: Builder, quarters: Quarters, scheduler: Post<Scheduler>) -> Self {
         let alive = CancellationToken::new().drop_guard();
-        Self { deps, builder, scheduler, builds: HashMap::new(), idle: Rc::default(), alive }
+        let lodgings = Rc::new(Lodgings::new(deps.store.clone(), quarters));
+        Self { deps, builder, scheduler, builds: HashMap::new(), lodgings, alive }
     }
 }
 
@@ -80,7 +85,7 @@ impl Actor for Pool {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.join(ctx);
-        ctx.run_interval(IDLE, |act, _| act.idle.borrow_mut().close_unused());
+        ctx.run_interval(IDLE, |act, _| act.lodgings.close_unused());
     }
 }
 
@@ -98,7 +103,7 @@ impl Handler<Order> for Pool {
                     deps: self.deps.clone(),
                     builder: self.builder.name.clone(),
                     scheduler: self.scheduler.clone(),
-                    idle: self.idle.clone(),
+                    lodgings: self.lodgings.clone(),
                     cancel: cancel.clone(),
                 };
                 let task = AbortOnDropHandle::new(actix::spawn(slot.run(job, attempt)));

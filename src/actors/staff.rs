@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use super::builders::{Builders, Fleet};
 use super::config::Config;
 use super::evaluator::{self, Evaluator};
-use super::house::{ActionError, ActorHealth, Away, EvaluatorFacts, InForce, Staff};
+use super::house::{ActionError, ActorHealth, Away, EvaluatorFacts, InForce, Limiting, Staff};
 use super::intake::{Cancel, Intake, Rerun};
 use super::pool::Pool;
 use super::post::Post;
@@ -25,7 +25,8 @@ pub struct Posts {
     pub intake: Post<Intake>,
     pub evaluator: Post<Evaluator>,
     pub scheduler: Post<Scheduler>,
-    pub pool: Post<Pool>,
+    pub pools: Vec<Post<Pool>>,
+    pub limiting: Limiting,
     pub builders: Post<Builders>,
     /// The Pools of SSH builders.
     pub fleet: Fleet,
@@ -53,10 +54,10 @@ impl Staff for Posts {
             self.intake.health(),
             self.evaluator.health(),
             self.scheduler.health(),
-            self.pool.health(),
             self.recorder.health(),
             self.builders.health(),
         ];
+        health.extend(self.pools.iter().map(Post::health));
         health.extend(self.fleet.health());
         health.extend(self.config.as_ref().map(Post::health));
         std::future::ready(health).boxed()
@@ -70,6 +71,10 @@ impl Staff for Posts {
             current: live.map_or_else(|| self.started.clone(), |live| live.current()),
             refused: live.and_then(|live| live.refused()).or_else(|| self.fleet.refused()).map(|error| error.to_string()),
         }
+    }
+
+    fn limiting(&self) -> Limiting {
+        self.limiting.clone()
     }
 
     fn evaluator(&self) -> BoxFuture<'static, Result<EvaluatorFacts, Away>> {

@@ -12,6 +12,7 @@ pub mod report_text;
 mod review;
 mod serve;
 mod signals;
+mod worker;
 
 use std::io;
 use std::path::PathBuf;
@@ -35,6 +36,8 @@ enum Command {
     Serve(serve::Arguments),
     /// Write a small sample repository with open changes, and serve it.
     Demo(demo::Arguments),
+    /// Start builds in control groups for a server that may not: the privileged half.
+    Worker(worker::Arguments),
     /// Check a configuration, or print its JSON Schema.
     #[command(subcommand)]
     Config(Config),
@@ -80,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Review(arguments) => review::main(*arguments),
         Command::Serve(arguments) => serve::main(arguments),
         Command::Demo(arguments) => demo::main(arguments),
+        Command::Worker(arguments) => worker::main(arguments),
         Command::Config(config) => configuration(&config).unwrap_or_else(|error| complain(Status::NotCompleted, error)),
         Command::Log(arguments) => log::main(&arguments),
         Command::Confine { spec } => crate::eval::confine::main(&spec),

@@ -228,7 +228,9 @@ async fn with_database(arguments: &Arguments, settings: &Settings, state: &State
         idle.end().await;
     }
     closing.cancel();
-    opened.pool.ended().await;
+    for pool in &opened.pools {
+        pool.ended().await;
+    }
     opened.desk.evaluator.ended().await;
     outcome
 }

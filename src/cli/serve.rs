@@ -141,7 +141,8 @@ async fn with_database(
         intake: intake.clone(),
         evaluator: opened.desk.evaluator.clone(),
         scheduler: opened.desk.scheduler.clone(),
-        pool: opened.pool.clone(),
+        pools: opened.pools.clone(),
+        limiting: opened.limiting.clone(),
         recorder: recorder.clone(),
         agenda,
         config,
@@ -166,7 +167,9 @@ async fn with_database(
     recorder.ended().await;
     builders.ended().await;
     opened.fleet.ended().await;
-    opened.pool.ended().await;
+    for pool in &opened.pools {
+        pool.ended().await;
+    }
     opened.desk.scheduler.ended().await;
     opened.desk.evaluator.ended().await;
     ended.map_err(Fault::house)

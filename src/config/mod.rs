@@ -7,10 +7,12 @@ mod error;
 pub mod repository;
 pub mod server;
 pub mod shown;
+pub mod slots;
 pub mod state_dir;
 #[cfg(test)]
 mod tests;
 pub mod watch;
+pub mod worker;
 
 use std::path::Path;
 

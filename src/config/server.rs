@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::builders::{Builder, SshBuilder};
 use super::document::{self, Document};
+use super::slots::Big;
+use super::worker::Worker;
 use super::{ConfigError, StateDir};
 use crate::domain::RepositoryName;
 
@@ -34,6 +36,7 @@ pub struct Settings {
     /// Machines that build for this one. Applies at once.
     #[serde(rename = "builder")]
     pub builders: Vec<Builder>,
+    pub worker: Worker,
     pub limits: Limits,
     pub log: Log,
 }
@@ -89,6 +92,34 @@ pub struct Build {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub jobs: Option<u32>,
+    /// MiB of memory that one build may use; by default no limit. One that wants more is stopped, alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 64))]
+    pub memory_mb: Option<u64>,
+    /// The share of the processors that a build gets where they are wanted by others too, which have 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10000))]
+    pub cpu_weight: Option<u64>,
+    /// Processor time that one build may use, 100 being one processor; by default no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub cpu_percent: Option<u64>,
+    /// Processes and threads of one build at once.
+    #[schemars(range(min = 16))]
+    pub pids_max: u64,
+    /// The share of the disks that a build gets where they are wanted by others too, which have 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10000))]
+    pub io_weight: Option<u64>,
+    /// Fixed-output derivations at once, beside `jobs`: they wait for the network.
+    #[schemars(range(min = 1))]
+    pub downloads: u32,
+    /// Slots of their own for what needs the feature `big-parallel`, and for what was too big for the others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub big: Option<Big>,
+    /// The socket of `snowgate worker`, which starts builds where we may not; by default `/run/snowgate/worker.sock`, if it is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker: Option<PathBuf>,
     /// Seconds that a build may take where its `meta.timeout` does not say; by default no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
@@ -126,6 +157,9 @@ pub struct Log {
     pub filter: String,
 }
 
+/// Where the worker listens, if nothing else is said.
+pub const WORKER_SOCKET: &str = "/run/snowgate/worker.sock";
+
 /// S, N, O and W on a telephone.
 const PORT: u16 = 7669;
 
@@ -139,6 +173,7 @@ impl Default for Settings {
             eval: Eval::default(),
             build: Build::default(),
             builders: Vec::new(),
+            worker: Worker::default(),
             limits: Limits::default(),
             log: Log::default(),
         }
@@ -165,6 +200,14 @@ impl Default for Build {
     fn default() -> Self {
         Self {
             jobs: None,
+            memory_mb: None,
+            cpu_weight: None,
+            cpu_percent: None,
+            pids_max: super::slots::PIDS_MAX,
+            io_weight: None,
+            downloads: 4,
+            big: None,
+            worker: None,
             timeout: None,
             max_silent: None,
             max_log_mb: 256,
@@ -252,6 +295,9 @@ impl Settings {
             (["build", "timeout"], self.build.timeout),
             (["build", "max_silent"], self.build.max_silent),
             (["build", "max_log_mb"], Some(self.build.max_log_mb)),
+            (["build", "cpu_percent"], self.build.cpu_percent),
+            (["build", "downloads"], Some(u64::from(self.build.downloads))),
+            (["worker", "daemons"], Some(u64::from(self.worker.daemons))),
             (["limits", "poll_seconds"], Some(self.limits.poll_seconds)),
         ];
         for (path, value) in at_least_one {
@@ -267,6 +313,8 @@ impl Settings {
         if self.build.machines_file.as_ref().is_some_and(|file| !file.is_absolute()) {
             return Err(document.fault(&["build", "machines_file"], "`build.machines_file` must be an absolute path"));
         }
+        self.build.check_slots().map_err(|fault| document.fault(&fault.path, fault.message))?;
+        self.worker.check().map_err(|message| document.fault(&["worker", "mode"], message))?;
         self.check_repositories(document)?;
         self.check_builders(document)
     }

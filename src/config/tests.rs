@@ -5,6 +5,8 @@ use proptest::prelude::*;
 
 use super::repository::{BaseBuilds, JobsetSource, Policy};
 use super::server::{Build, Eval, Limits, Log, Repository};
+use super::slots::Big;
+use super::worker::Worker;
 use super::*;
 use crate::domain::AttrPath;
 use crate::review::report::Level;
@@ -176,17 +178,32 @@ fn settings() -> impl Strategy<Value = Settings> {
                 traces_max_days: traces.1,
             },
         );
+    let slots = (
+        proptest::option::of(64..1_000u64),
+        proptest::option::of(1..10_001u64),
+        16..100_000u64,
+        proptest::option::of((1..9u32, proptest::option::of(1_000..9_000u64))),
+    );
     let build = (
         proptest::option::of(1..64u32),
+        slots,
         proptest::option::of(1..1_000_000u64),
         proptest::option::of(1..1_000_000u64),
         1..100_000u64,
         any::<u32>(),
         proptest::collection::btree_map(text(), text(), 0..4),
     )
-        .prop_map(|(jobs, timeout, max_silent, max_log_mb, remember_failures_days, options)| Build {
+        .prop_map(|(jobs, slots, timeout, max_silent, max_log_mb, remember_failures_days, options)| Build {
             machines_file: None,
             jobs,
+            memory_mb: slots.0,
+            cpu_weight: slots.1,
+            cpu_percent: slots.1,
+            pids_max: slots.2,
+            io_weight: slots.1,
+            downloads: 1 + remember_failures_days % 9,
+            big: slots.3.map(|(jobs, memory_mb)| Big { jobs, memory_mb, ..Big::default() }),
+            worker: slots.0.map(|number| format!("/run/{number}").into()),
             timeout,
             max_silent,
             max_log_mb,
@@ -211,6 +228,11 @@ fn settings() -> impl Strategy<Value = Settings> {
                     base_branch,
                 })
                 .collect(),
+            worker: Worker {
+                daemons: build.downloads,
+                users: Some(build.options.keys().cloned().collect()),
+                ..Worker::default()
+            },
             eval,
             build,
             limits: Limits { poll_seconds },
@@ -290,7 +312,7 @@ mod hot_reload {
         assert!(
             error
                 .to_string()
-                .contains("config.toml:3: unknown key `build.bogus`; the nearest known one is `jobs`, of jobs, timeout, "),
+                .contains("config.toml:3: unknown key `build.bogus`; the nearest known one is `jobs`, of jobs, memory_mb, "),
             "{error}"
         );
         assert_eq!(live.current().build.jobs, Some(2));

@@ -11,7 +11,7 @@ mod copy;
 
 pub use copy::{CopyError, copy};
 
-use super::daemon::Daemon;
+use super::daemon::{Daemon, Program};
 use super::messages::{Began, Discard, End, Listener};
 use super::wire::Wire;
 use super::{BasicDerivation, BuildResult, ClientSettings, LogSink, Missing, PathInfo, StoreError, Transport};
@@ -89,23 +89,40 @@ impl Connection {
     pub(super) async fn open(transport: &Transport) -> Result<Self, StoreError> {
         let through = transport.to_string();
         let unreachable = |fault| StoreError::Unreachable { through: through.clone(), fault };
-        let greeted = tokio::time::timeout(GREETING, async {
+        let greeted = async {
             match transport {
                 Transport::Socket(path) => {
                     let stream = tokio::net::UnixStream::connect(path).await.map_err(unreachable)?;
                     Self::greet(Wire::new(stream, None)).await
                 }
                 Transport::Stdio { program, store, options } => {
-                    let (stream, daemon) = Daemon::start(program, store, options).await.map_err(unreachable)?;
+                    let command = Program::trusting(program, store, options).command();
+                    let (stream, daemon, _) = Daemon::run(command, None).await.map_err(unreachable)?;
                     Self::greet(Wire::new(stream, Some(daemon))).await
                 }
                 Transport::Ssh(ssh) => {
-                    let (stream, daemon) = Daemon::run(ssh.command()).await.map_err(|fault| ssh.does_not_start(&fault))?;
+                    let (stream, daemon, _) =
+                        Daemon::run(ssh.command(), None).await.map_err(|fault| ssh.does_not_start(&fault))?;
                     Self::greet(Wire::new(stream, Some(daemon))).await.map_err(|error| ssh.explain(error))
                 }
             }
-        });
-        greeted.await.unwrap_or_else(|_| Err(unreachable(io::ErrorKind::TimedOut.into())))
+        };
+        Self::in_time(&through, greeted).await
+    }
+
+    /// Greets a daemon of our own.
+    pub(super) async fn to(daemon: Daemon, stream: tokio::net::UnixStream, through: &str) -> Result<Self, StoreError> {
+        Self::in_time(through, Self::greet(Wire::new(stream, Some(daemon)))).await
+    }
+
+    /// Greets a daemon that another started for us.
+    pub(super) async fn to_anothers(stream: tokio::net::UnixStream, through: &str) -> Result<Self, StoreError> {
+        Self::in_time(through, Self::greet(Wire::new(stream, None))).await
+    }
+
+    async fn in_time(through: &str, greeted: impl Future<Output = Result<Self, StoreError>>) -> Result<Self, StoreError> {
+        let late = |_| StoreError::Unreachable { through: through.to_owned(), fault: io::ErrorKind::TimedOut.into() };
+        tokio::time::timeout(GREETING, greeted).await.map_err(late)?
     }
 
     /// Greets whoever is at the other end of a stream.

@@ -2,7 +2,8 @@
 //!
 //! A thread per daemon starts it, stays its parent, and reaps it: the kernel's parent-death signal is sent when the *thread* that
 //! forked ends, so a thread of a pool would kill its daemons when it retires. The daemon has a process group of its own, so that
-//! Ctrl-C in a terminal reaches us alone and we end it in order.
+//! Ctrl-C in a terminal reaches us alone and we end it in order. One that builds can have a control group of its own: what it leaves
+//! behind ends with that.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -10,13 +11,16 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use nix::unistd::Pid;
 use tokio::sync::oneshot;
+
+use crate::cgroup::{Account, Ground, Group, Limits};
 
 /// How long a daemon may take to end by itself once its stream is closed. Then it is asked to, again and again: its own check for
 /// an interruption and its wait for the builder's output are not one step, so that it may miss one that comes in between.
@@ -24,9 +28,34 @@ const PATIENCE: Duration = Duration::from_millis(200);
 /// How often it is asked before it is killed: five seconds.
 const REQUESTS: u32 = 25;
 
-/// Daemons that have not been reaped yet.
+/// Daemons that have not been reaped yet, or whose groups are there.
 static RUNNING: Mutex<usize> = Mutex::new(0);
 static ONE_ENDED: Condvar = Condvar::new();
+
+/// What a daemon is started with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Program {
+    pub path: PathBuf,
+    pub store: String,
+    /// Nix settings on its command line, where all of them work.
+    pub options: BTreeMap<String, String>,
+    pub trust: Trust,
+}
+
+/// Whether a daemon does all that is asked of it. One that does runs programs that its client names, as its own user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trust {
+    Trusted,
+    /// Since Nix 2.15; older ones don't start so.
+    Untrusted,
+}
+
+/// A control group to be made for a daemon.
+#[derive(Clone)]
+pub(super) struct Confined {
+    pub ground: Ground,
+    pub limits: Limits,
+}
 
 /// A running daemon. Dropping it begins its end; the keeper thread sees to the rest.
 pub(super) struct Daemon {
@@ -36,34 +65,96 @@ pub(super) struct Daemon {
     _leash: mpsc::Sender<()>,
 }
 
-impl Daemon {
-    /// Starts a daemon for `store` and gives it one end of a socket pair as standard input and output.
-    pub async fn start(
-        program: &Path,
-        store: &str,
-        options: &BTreeMap<String, String>,
-    ) -> io::Result<(tokio::net::UnixStream, Daemon)> {
-        let mut command = Command::new(program);
-        command.args(["--stdio", "--store", store]);
-        for (name, value) in options {
+/// The group of a daemon, to be read after the daemon's end. It is removed when this is dropped and the daemon is gone.
+#[derive(Clone)]
+pub(super) struct Held {
+    stay: Arc<Stay>,
+    /// Closed after the line above is dropped, so that the keeper is the last to have the group: its end may take a while.
+    _hold: mpsc::Sender<()>,
+}
+
+/// A daemon in its group.
+struct Stay {
+    confined: Confined,
+    daemon: Pid,
+    group: Mutex<Group>,
+}
+
+impl Held {
+    pub fn account(&self) -> Account {
+        self.stay.group().account()
+    }
+
+    /// Moves the daemon to a fresh group, and ends whatever else was in the last one. For threads that may wait. When this fails, the
+    /// daemon may be dead.
+    pub fn renew(&self) -> io::Result<()> {
+        let fresh = self.stay.confined.group()?;
+        // its number is its own: the keeper has not reaped it
+        fresh.admit(self.stay.daemon)?;
+        let last = std::mem::replace(&mut *self.stay.group(), fresh);
+        drop(last);
+        Ok(())
+    }
+}
+
+impl Stay {
+    fn group(&self) -> MutexGuard<'_, Group> {
+        self.group.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Confined {
+    fn group(&self) -> io::Result<Group> {
+        self.ground.group(&self.limits)
+    }
+}
+
+impl Program {
+    pub fn trusting(path: &Path, store: &str, options: &BTreeMap<String, String>) -> Self {
+        Self { path: path.to_owned(), store: store.to_owned(), options: options.clone(), trust: Trust::Trusted }
+    }
+
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.path);
+        command.args(["--stdio", "--store", &self.store]);
+        for (name, value) in &self.options {
             command.args(["--option", name, value]);
+        }
+        match self.trust {
+            Trust::Trusted => {}
+            Trust::Untrusted => {
+                command.args(["--option", "extra-experimental-features", "daemon-trust-override", "--force-untrusted"]);
+            }
         }
         // `--store` says which store; this would point a daemon at another daemon
         command.env_remove("NIX_REMOTE");
-        Self::run(command).await
+        command
     }
+}
 
-    /// Starts a program that speaks as a daemon does, `ssh` for one.
-    pub async fn run(mut command: Command) -> io::Result<(tokio::net::UnixStream, Daemon)> {
+impl Daemon {
+    /// Starts a daemon, or what speaks like one, and gives it one end of a socket pair as standard input and output.
+    pub async fn run(command: Command, confined: Option<Confined>) -> io::Result<(tokio::net::UnixStream, Daemon, Option<Held>)> {
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let ours = tokio::net::UnixStream::from_std(ours)?;
-        let errors = nix::sys::memfd::memfd_create(c"nix-daemon errors", nix::sys::memfd::MFdFlags::MFD_CLOEXEC)?;
+        let (daemon, started) = Self::launch(command, theirs.into(), confined)?;
+        let held = started.await.map_err(|_| keeper_gone())??;
+        Ok((ours, daemon, held))
+    }
 
-        let theirs: OwnedFd = theirs.into();
+    /// The same on another's stream, and for threads that may wait.
+    pub fn run_on(command: Command, stream: OwnedFd, confined: Confined) -> io::Result<(Daemon, Option<Held>)> {
+        let (daemon, started) = Self::launch(command, stream, Some(confined))?;
+        let held = started.blocking_recv().map_err(|_| keeper_gone())??;
+        Ok((daemon, held))
+    }
+
+    fn launch(mut command: Command, stream: OwnedFd, confined: Option<Confined>) -> io::Result<(Daemon, Started)> {
+        let errors = nix::sys::memfd::memfd_create(c"nix-daemon errors", nix::sys::memfd::MFdFlags::MFD_CLOEXEC)?;
         command
-            .stdin(Stdio::from(theirs.try_clone()?))
-            .stdout(Stdio::from(theirs))
+            .stdin(Stdio::from(stream.try_clone()?))
+            .stdout(Stdio::from(stream))
             .stderr(Stdio::from(errors.try_clone()?))
             .process_group(0);
         let parent = nix::unistd::getpid();
@@ -79,12 +170,11 @@ impl Daemon {
                 Ok(())
             });
         }
-
         let (leash, dropped) = mpsc::channel();
         let (started, start) = oneshot::channel();
-        std::thread::Builder::new().name("nix-daemon".into()).spawn(move || keep(command, started, &dropped))?;
-        start.await.map_err(|_| io::Error::other("the thread that starts it ended"))??;
-        Ok((ours, Daemon { errors: File::from(errors), _leash: leash }))
+        let keep = move || keep(command, confined, started, &dropped);
+        std::thread::Builder::new().name("nix-daemon".into()).spawn(keep)?;
+        Ok((Daemon { errors: File::from(errors), _leash: leash }, start))
     }
 
     /// The end of what it wrote to its standard error, without colour.
@@ -105,22 +195,33 @@ impl Daemon {
     }
 }
 
-/// Starts the child, waits until nobody needs it or it ends by itself, and reaps it.
-fn keep(mut command: Command, started: oneshot::Sender<io::Result<()>>, dropped: &mpsc::Receiver<()>) {
-    let spawned = command.spawn();
-    // our copies of the child's end of the stream: while they are open, the end of the child would not be seen
-    drop(command);
-    let mut child = match spawned {
-        Ok(child) => child,
+type Started = oneshot::Receiver<io::Result<Option<Held>>>;
+
+fn keeper_gone() -> io::Error {
+    io::Error::other("the thread that starts it ended")
+}
+
+/// Starts the child, waits until nobody needs it or it ends by itself, and reaps it; then ends whatever else is in its group.
+fn keep(
+    command: Command,
+    confined: Option<Confined>,
+    started: oneshot::Sender<io::Result<Option<Held>>>,
+    dropped: &mpsc::Receiver<()>,
+) {
+    // before the start: so the waiting for all ends includes this one
+    let _counted = Counted::new();
+    let (mut child, stay) = match spawn(command, confined) {
+        Ok(begun) => begun,
         Err(fault) => {
             // whoever asked is gone: nothing to tell
             drop(started.send(Err(fault)));
             return;
         }
     };
-    *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+    let (hold, let_go) = mpsc::channel();
+    let held = stay.clone().map(|stay| Held { stay, _hold: hold });
     // if whoever asked is gone, so is the leash, and the next line returns at once
-    drop(started.send(Ok(())));
+    drop(started.send(Ok(held)));
     // nothing is ever sent: this ends when the `Daemon` is dropped
     while dropped.recv().is_ok() {}
     end(&child);
@@ -128,14 +229,52 @@ fn keep(mut command: Command, started: oneshot::Sender<io::Result<()>>, dropped:
         Ok(status) => tracing::debug!(pid = child.id(), %status, "a Nix daemon ended"),
         Err(fault) => tracing::warn!(pid = child.id(), %fault, "cannot wait for a Nix daemon"),
     }
-    *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
-    ONE_ENDED.notify_all();
+    let Some(stay) = stay else { return };
+    if let Err(fault) = stay.group().kill() {
+        tracing::warn!(pid = child.id(), %fault, "processes that a build left behind can't be ended");
+    }
+    while let_go.recv().is_ok() {}
+}
+
+/// The group is there, with its limits, and entered, before the program is.
+fn spawn(mut command: Command, confined: Option<Confined>) -> io::Result<(Child, Option<Arc<Stay>>)> {
+    let group = confined.as_ref().map(Confined::group).transpose()?;
+    if let Some(group) = &group {
+        let mut doors = group.doors()?;
+        // SAFETY: write is async-signal-safe; nothing is allocated.
+        #[allow(unsafe_code)]
+        unsafe {
+            command.pre_exec(move || doors.enter());
+        }
+    }
+    // our copies of the child's end of the stream go with the command: while they are open, the end of the child would not be seen
+    let child = command.spawn()?;
+    let daemon = Pid::from_raw(child.id().cast_signed());
+    let stay = confined.zip(group).map(|(confined, group)| Arc::new(Stay { confined, daemon, group: Mutex::new(group) }));
+    Ok((child, stay))
+}
+
+/// One of [`RUNNING`].
+struct Counted;
+
+impl Counted {
+    fn new() -> Self {
+        *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        Self
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        ONE_ENDED.notify_all();
+    }
 }
 
 /// Sees to it that a child ends, without reaping it.
 fn end(child: &Child) {
     use nix::sys::signal::{Signal, kill};
-    let pid = nix::unistd::Pid::from_raw(child.id().cast_signed());
+    let pid = Pid::from_raw(child.id().cast_signed());
     for _ in 0..REQUESTS {
         if ended_within(child, PATIENCE) {
             return;

@@ -6,6 +6,7 @@
 //! No process is started per query: twenty thousand paths are one request.
 
 mod build_result;
+mod cell;
 mod closure;
 mod connection;
 mod daemon;
@@ -21,8 +22,10 @@ mod query;
 mod settings;
 mod ssh;
 mod wire;
+pub mod worker;
 
 pub use build_result::BuildResult;
+pub use cell::{Cell, Cells, NoCells};
 pub use closure::{Closure, PathInfo};
 pub use connection::{Connection, CopyError, Fetch, copy};
 pub use daemon::last_daemon_ended;

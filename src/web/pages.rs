@@ -141,6 +141,7 @@ pub async fn settings(site: web::Data<Site>, request: HttpRequest) -> Page {
     let (evaluator, traces) = (site.house.evaluator().await, site.house.recorded().await?);
     let alarms = site.house.db.eval_alarms().await?;
     let view = SettingsPage {
+        limiting: site.house.limiting(),
         in_force: &site.house.settings(),
         evaluator,
         background: site.house.background(),
@@ -251,7 +252,7 @@ pub async fn queue(site: web::Data<Site>, query: web::Query<BTreeMap<String, Str
 
 /// `GET /builders`
 pub async fn builders(site: web::Data<Site>) -> Page {
-    Ok(page(builders_page(&site.house.builders().await?)))
+    Ok(page(builders_page(&site.house.builders().await?, &site.house.limiting())))
 }
 
 /// Every address that is none.

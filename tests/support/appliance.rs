@@ -13,6 +13,7 @@ use std::fs::Permissions;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -36,6 +37,12 @@ pub struct Place {
     pub poll_seconds: u32,
     /// Lines of `[eval]`.
     eval: Mutex<String>,
+    /// Lines of `[build]`, and tables after it.
+    build: Mutex<String>,
+    /// Who serves; by default who runs the test.
+    user: Mutex<Option<u32>>,
+    /// More variables for the program.
+    variables: Mutex<BTreeMap<String, String>>,
 }
 
 impl Place {
@@ -43,7 +50,15 @@ impl Place {
         let dir = tempfile::Builder::new().prefix("snowgate-serve-").tempdir().unwrap();
         // builders and evaluators have users of their own
         std::fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
-        Self { dir, repositories: Mutex::default(), poll_seconds: 3600, eval: Mutex::default() }
+        Self {
+            dir,
+            repositories: Mutex::default(),
+            poll_seconds: 3600,
+            eval: Mutex::default(),
+            build: Mutex::default(),
+            user: Mutex::default(),
+            variables: Mutex::default(),
+        }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -84,6 +99,20 @@ impl Place {
         lines.clone_into(&mut self.eval.lock().unwrap());
     }
 
+    /// More lines of `[build]` in the configuration, and what follows it.
+    pub fn build(&self, lines: &str) {
+        lines.clone_into(&mut self.build.lock().unwrap());
+    }
+
+    /// Has another user serve, to whom everything here belongs from now on.
+    pub fn served_by(&self, user: u32, variables: &[(&str, &str)]) {
+        let status = Command::new("chown").arg("-R").arg(format!("{user}:{user}")).arg(self.dir.path()).status().unwrap();
+        assert!(status.success());
+        *self.user.lock().unwrap() = Some(user);
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        self.variables.lock().unwrap().extend(variables);
+    }
+
     pub fn gate(&self, name: &str) -> Gate {
         let path = self.path(name);
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
@@ -97,10 +126,11 @@ impl Place {
     pub fn configuration(&self) -> PathBuf {
         let mut text = format!(
             "listen = \"127.0.0.1:0\"\nstate_dir = \"{}\"\n\n[limits]\npoll_seconds = {}\n\n[eval]\naccept_unconfined = true\n{}\n[build]\njobs = 2\n\
-             options = {{ sandbox = \"false\", substituters = \"\" }}\n",
+             options = {{ sandbox = \"false\", substituters = \"\" }}\n{}\n",
             self.path("state").display(),
             self.poll_seconds,
-            self.eval.lock().unwrap()
+            self.eval.lock().unwrap(),
+            self.build.lock().unwrap()
         );
         for (name, path) in self.repositories.lock().unwrap().iter() {
             text += &format!("\n[[repository]]\nname = \"local/{name}\"\npath = \"{}\"\n", path.display());
@@ -116,7 +146,11 @@ impl Place {
             .env("SNOWGATE_TEST", self.salt())
             .env("HOME", self.path("home"))
             .env_remove("RUST_LOG")
-            .env_remove("XDG_STATE_HOME");
+            .env_remove("XDG_STATE_HOME")
+            .envs(&*self.variables.lock().unwrap());
+        if let Some(user) = *self.user.lock().unwrap() {
+            command.uid(user).gid(user);
+        }
         command
     }
 

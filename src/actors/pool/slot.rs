@@ -1,51 +1,25 @@
 //! One build in one slot, from the order to its end.
 
-use std::cell::RefCell;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
+use super::judge::judged;
+use super::lodging::{Lodging, Lodgings};
 use crate::actors::post::Post;
 use crate::actors::scheduler::{Deps, End, Ended, Scheduler};
 use crate::build::{Job, Usage};
 use crate::domain::{DrvPath, Outcome, StorePath};
+use crate::store::LogSink;
 use crate::store::logs::{AttemptTime, LogWriter};
-use crate::store::{Connection, LogSink, StoreError};
-
-/// Connections between two builds.
-#[derive(Default)]
-pub(super) struct Idle {
-    connections: Vec<Connection>,
-    /// The fewest there were since it was last looked at: so many have not been needed.
-    unused: usize,
-}
-
-impl Idle {
-    fn take(&mut self) -> Option<Connection> {
-        let connection = self.connections.pop();
-        self.unused = self.unused.min(self.connections.len());
-        connection
-    }
-
-    fn put(&mut self, connection: Connection) {
-        if connection.is_usable() {
-            self.connections.push(connection);
-        }
-    }
-
-    pub fn close_unused(&mut self) {
-        self.connections.drain(..self.unused.min(self.connections.len()));
-        self.unused = self.connections.len();
-    }
-}
 
 pub(super) struct Slot {
     pub deps: Deps,
     pub builder: String,
     pub scheduler: Post<Scheduler>,
-    pub idle: Rc<RefCell<Idle>>,
+    pub lodgings: Rc<Lodgings>,
     pub cancel: CancellationToken,
 }
 
@@ -53,37 +27,41 @@ impl Slot {
     /// Builds, and tells the Scheduler the end whatever happens.
     pub async fn run(self, job: Job, attempt: AttemptTime) {
         let mut log = Captured::begin(&self.deps, &job.drv, &attempt);
-        let built = AssertUnwindSafe(self.build(&job, &mut log)).catch_unwind();
+        let mut lodging = None;
+        let built = AssertUnwindSafe(self.build(&job, &mut log, &mut lodging)).catch_unwind();
         let end = tokio::select! {
             built = built => built.unwrap_or_else(|_| End::Broke("the building task panicked; its message is in the service's log".into())),
             // dropping the future drops the connection, and that stops the builder
             () = self.cancel.cancelled() => End::Built { outcome: Outcome::Cancelled, message: "nobody waits for it any more".into() },
         };
+        let account = match &mut lodging {
+            Some(lodging) => lodging.account().await,
+            None => None,
+        };
+        let (end, usage) = match account {
+            Some(account) => (judged(end, &account, self.lodgings.limits()), account.usage()),
+            None => (end, Usage::default()),
+        };
         log.end(&end);
-        self.scheduler.tell(Ended { builder: self.builder, drv: job.drv, attempt, end, usage: Usage::default() });
+        self.scheduler.tell(Ended { builder: self.builder, drv: job.drv, attempt, end, usage });
+        // a group in which something was killed is no good place, nor is its daemon
+        let is_well = account.is_none_or(|account| account.oom_kills == 0);
+        if let Some(lodging) = lodging.filter(|_| is_well) {
+            self.lodgings.leave(lodging);
+        }
     }
 
-    async fn build(&self, job: &Job, log: &mut Captured) -> End {
-        let mut connection = match self.connect().await {
-            Ok(connection) => connection,
-            Err(error) => return End::Unreachable(error.to_string()),
-        };
+    async fn build(&self, job: &Job, log: &mut Captured, lodging: &mut Option<Lodging>) -> End {
         let mut settings = self.deps.store.settings().clone();
         settings.timeout = job.timeout.or(settings.timeout);
         settings.max_silent = job.max_silent.or(settings.max_silent);
-        let end = match connection.build(&job.drv, &settings, log).await {
+        let lodging = match self.lodgings.enter(&settings).await {
+            Ok(entered) => lodging.insert(entered),
+            Err(error) => return End::Unreachable(error.to_string()),
+        };
+        match lodging.connection().build(&job.drv, &settings, log).await {
             Ok(result) => End::Built { outcome: result.outcome, message: result.message },
             Err(error) => End::Broke(error.to_string()),
-        };
-        self.idle.borrow_mut().put(connection);
-        end
-    }
-
-    async fn connect(&self) -> Result<Connection, StoreError> {
-        let idle = self.idle.borrow_mut().take();
-        match idle {
-            Some(connection) => Ok(connection),
-            None => self.deps.store.connect().await,
         }
     }
 }

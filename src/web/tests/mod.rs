@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::site::Site;
 use super::view::samples;
 use crate::actors::events::{Event, Events};
-use crate::actors::house::{ActionError, ActorHealth, ActorState, Away, EvaluatorFacts, House, InForce, Staff};
+use crate::actors::house::{ActionError, ActorHealth, ActorState, Away, EvaluatorFacts, House, InForce, Limiting, Staff};
 use crate::actors::recorder::agenda::{Background, RecordedFor};
 use crate::actors::recorder::kept::Side;
 use crate::build::Usage;
@@ -91,6 +91,10 @@ impl Staff for Crew {
     fn health(&self) -> BoxFuture<'static, Vec<ActorHealth>> {
         let state = if self.away { ActorState::Restarting } else { ActorState::Running };
         std::future::ready(vec![ActorHealth { name: "scheduler".into(), state, restarts: 1, mailbox: Some(0) }]).boxed()
+    }
+
+    fn limiting(&self) -> Limiting {
+        Limiting::Off("no worker is there".into())
     }
 
     fn settings(&self) -> InForce {

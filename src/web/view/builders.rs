@@ -4,10 +4,12 @@ use maud::{Markup, html};
 
 use super::icons::Icon;
 use super::layout::{Frame, Place, page};
+use super::limiting::limiting;
 use super::parts::{Tone, chip};
+use crate::actors::house::Limiting;
 use crate::build::snapshot::{BuilderRow, BuilderState};
 
-pub fn builders_page(rows: &[BuilderRow]) -> Markup {
+pub fn builders_page(rows: &[BuilderRow], limits: &Limiting) -> Markup {
     let content = html! {
         div.page-head { h1 { "Builders" } }
         section.panel #builders data-live aria-label="Builders" {
@@ -23,6 +25,7 @@ pub fn builders_page(rows: &[BuilderRow]) -> Markup {
                 }
             }
         }
+        (limiting(limits))
     };
     page(&Frame::new("Builders", Place::Builders).about("queue"), &content)
 }

@@ -6,6 +6,7 @@ pub mod builders;
 pub mod derivation;
 pub mod icons;
 pub mod layout;
+pub mod limiting;
 pub mod message;
 pub mod pager;
 pub mod parts;

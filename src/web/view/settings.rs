@@ -8,9 +8,10 @@ use maud::{Markup, html};
 
 use super::icons::{Icon, icon};
 use super::layout::{Frame, Place, page};
+use super::limiting::limiting;
 use super::parts::{Tone, chip};
 use super::review::Visitor;
-use crate::actors::house::{Away, EvaluatorFacts, InForce, RecordedRow};
+use crate::actors::house::{Away, EvaluatorFacts, InForce, Limiting, RecordedRow};
 use crate::actors::recorder::agenda::Background;
 use crate::config::shown::{Shown, shown};
 use crate::db::EvalAlarm;
@@ -18,6 +19,7 @@ use crate::db::EvalAlarm;
 pub struct SettingsPage<'a> {
     pub in_force: &'a InForce,
     pub evaluator: Result<EvaluatorFacts, Away>,
+    pub limiting: Limiting,
     pub background: Background,
     pub traces: &'a [RecordedRow],
     /// Newest first.
@@ -42,6 +44,7 @@ pub fn settings_page(view: &SettingsPage<'_>) -> Markup {
         (alarms::alarms(view))
         (evaluation::evaluation(view))
         (evaluation::recordings(view))
+        (limiting(&view.limiting))
         (keys(&rows))
     };
     page(&Frame::new("Settings", Place::Settings).about("settings"), &content)

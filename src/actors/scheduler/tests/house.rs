@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::{Accepted, Builder, Deps, Patience, Retry, Roster, ScheduleError, Scheduler, Settled, Target, Want};
 use crate::actors::events::{Event, Events};
-use crate::actors::pool::{Pool, local_offer};
+use crate::actors::pool::{Pool, Quarters, local_offer};
 use crate::actors::post::{Post, Tenure, supervise};
 use crate::config::StateDir;
 use crate::db::{DEFAULT_REMEMBER, Db};
@@ -279,7 +279,7 @@ impl Plan {
                 let nix = Nix { bin_dir: PathBuf::new(), version: String::new(), transport: nowhere };
                 for_pool.store = Store::new(&nix, ClientSettings::default());
             }
-            hire("pool", move || Pool::new(for_pool.clone(), builder.clone(), its_scheduler.clone()))
+            hire("pool", move || Pool::new(for_pool.clone(), builder.clone(), Quarters::default(), its_scheduler.clone()))
         };
         let mut pools = self.builders.iter().cloned().map(hire_pool);
         let pool = pools.next().expect("a builder");

@@ -43,6 +43,7 @@ fn render(
     let view = SettingsPage {
         in_force,
         evaluator: Ok(facts()),
+        limiting: Limiting::Off("no worker".into()),
         background,
         traces,
         alarms,
