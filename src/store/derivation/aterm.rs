@@ -5,17 +5,19 @@ use std::borrow::Cow;
 use super::{Derivation, DerivationOutput};
 use crate::domain::{DrvPath, OutputName, StorePath, System};
 
+type Bytes<'a> = Cow<'a, [u8]>;
+
 /// The parts of a derivation's file, in its order, byte for byte but for quotes and escapes: environments need not be text.
 pub(super) struct Parts<'a> {
     /// Name, path, hash algorithm, hash.
-    pub outputs: Vec<[Cow<'a, [u8]>; 4]>,
+    pub outputs: Vec<[Bytes<'a>; 4]>,
     /// With the outputs that are needed of each.
-    pub input_drvs: Vec<(Cow<'a, [u8]>, Vec<Cow<'a, [u8]>>)>,
-    pub input_srcs: Vec<Cow<'a, [u8]>>,
-    pub platform: Cow<'a, [u8]>,
-    pub builder: Cow<'a, [u8]>,
-    pub args: Vec<Cow<'a, [u8]>>,
-    pub env: Vec<(Cow<'a, [u8]>, Cow<'a, [u8]>)>,
+    pub input_drvs: Vec<(Bytes<'a>, Vec<Bytes<'a>>)>,
+    pub input_srcs: Vec<Bytes<'a>>,
+    pub platform: Bytes<'a>,
+    pub builder: Bytes<'a>,
+    pub args: Vec<Bytes<'a>>,
+    pub env: Vec<(Bytes<'a>, Bytes<'a>)>,
 }
 
 impl<'a> Parts<'a> {
@@ -76,15 +78,15 @@ pub(super) fn derivation(file: &[u8]) -> Result<Derivation, String> {
 }
 
 /// Bytes that are no UTF-8 are replaced.
-fn text(bytes: Cow<'_, [u8]>) -> String {
+fn text(bytes: Bytes<'_>) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn store_path(path: Cow<'_, [u8]>) -> Result<StorePath, String> {
+fn store_path(path: Bytes<'_>) -> Result<StorePath, String> {
     text(path).parse().map_err(|error| format!("{error}"))
 }
 
-fn drv_path(path: Cow<'_, [u8]>) -> Result<DrvPath, String> {
+fn drv_path(path: Bytes<'_>) -> Result<DrvPath, String> {
     text(path).parse().map_err(|error| format!("{error}"))
 }
 
@@ -130,13 +132,13 @@ impl<'a> Rest<'a> {
     }
 
     /// A comma and a quoted string.
-    fn next(&mut self) -> Result<Cow<'a, [u8]>, String> {
+    fn next(&mut self) -> Result<Bytes<'a>, String> {
         self.expect(",")?;
         self.bytes()
     }
 
     /// A quoted string, borrowed where it has no escapes.
-    fn bytes(&mut self) -> Result<Cow<'a, [u8]>, String> {
+    fn bytes(&mut self) -> Result<Bytes<'a>, String> {
         self.expect("\"")?;
         let text = self.0;
         let mut plain = true;
