@@ -45,6 +45,7 @@ impl Worker {
         std::thread::spawn(move || lines.for_each(|line| eprintln!("worker: {line}")));
         if !serves && said.contains("control group") {
             eprintln!("not tested: {said}");
+            child.wait().unwrap();
             return None;
         }
         assert!(serves, "{said}");

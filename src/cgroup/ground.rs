@@ -1,9 +1,11 @@
 //! The groups that are ours: a subtree below where this process stands, marked with its owner.
 //!
-//! The mark is a lock on the subtree's directory, which the kernel takes away with the process, however that ends. A subtree that
-//! nobody holds was left behind by a kill: whoever comes next ends what is in it. No number of a process is trusted for that, since
-//! numbers come again, and differ between containers.
+//! The mark is a lock on the subtree's directory, in each hierarchy, which the kernel takes away with the process, however that ends.
+//! A directory that nobody holds was left behind by a kill: whoever comes next ends what is in it. No number of a process is trusted
+//! for that, since numbers come again, and differ between containers; and no hierarchy for another, since processes may stand apart
+//! in one and together in another.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -33,12 +35,12 @@ pub(super) struct Own {
     /// Its directories.
     pub place: Place,
     next: AtomicU64,
-    _mark: File,
+    _marks: Vec<File>,
 }
 
 impl Own {
-    /// The directory that bears the mark.
-    pub fn mark(&self) -> &Path {
+    /// Its directory; of version 1, that where the memory is.
+    pub fn dir(&self) -> &Path {
         &self.place.dirs[0].1
     }
 }
@@ -57,21 +59,11 @@ impl Ground {
         let dir = dir.clone();
         let not_writable = |fault: io::Error| NoGround::NotWritable { dir: dir.clone(), fault: fault.to_string() };
         sweep(&around).map_err(not_writable)?;
-        let (mark, name) = make_own(&dir).map_err(not_writable)?;
-        let mut own = Own {
-            place: Place {
-                version: around.version,
-                dirs: around.dirs.iter().map(|(controller, dir)| (controller.clone(), dir.join(&name))).collect(),
-            },
-            next: AtomicU64::new(0),
-            _mark: mark,
-        };
-        match around.version {
-            Version::V2 => {
-                enable_controllers(&dir, own.mark())?;
-                own.keep_controllers()?;
-            }
-            Version::V1 => own.make_others(),
+        let (marks, place) = make_own(&around).map_err(not_writable)?;
+        let mut own = Own { place, next: AtomicU64::new(0), _marks: marks };
+        if around.version == Version::V2 {
+            enable_controllers(&dir, own.dir())?;
+            own.keep_controllers()?;
         }
         Ok(Self(Arc::new(own)))
     }
@@ -90,22 +82,9 @@ impl Ground {
 }
 
 impl Own {
-    /// The same directory in the other hierarchies. One where that fails is done without.
-    fn make_others(&mut self) {
-        let mark = self.mark().to_owned();
-        self.place.dirs.retain(|(_, dir)| {
-            let made = match fs::create_dir(dir) {
-                Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-                made => made,
-            };
-            *dir == mark
-                || made.inspect_err(|fault| tracing::warn!(dir = %dir.display(), %fault, "a controller is not used")).is_ok()
-        });
-    }
-
     /// Of version 2: has the groups below get the controllers that there are, and forgets the others.
     fn keep_controllers(&mut self) -> Result<(), NoGround> {
-        let dir = self.mark().to_owned();
+        let dir = self.dir().to_owned();
         let no_controllers = |fault: io::Error| NoGround::NoControllers { dir: dir.clone(), fault: fault.to_string() };
         let present = fs::read_to_string(dir.join("cgroup.controllers")).map_err(no_controllers)?;
         let present: Vec<&str> = present.split_whitespace().collect();
@@ -121,15 +100,13 @@ impl Own {
             Controllers::BlkIo => present.contains(&"io"),
             other => CONTROLLERS.iter().any(|(controller, name)| controller == other && present.contains(name)),
         });
-        // the mark's directory stays the first, since all are the same
         Ok(())
     }
 }
 
 impl Drop for Own {
     fn drop(&mut self) {
-        // the mark last: while it is there, this is not a subtree that was left behind
-        for (_, dir) in self.place.dirs.iter().rev() {
+        for dir in self.place.directories() {
             if let Err(fault) = ends::remove(dir) {
                 tracing::warn!(dir = %dir.display(), %fault, "a control group is left behind");
             }
@@ -150,24 +127,40 @@ fn out_of_main(mut place: Place) -> Place {
     place
 }
 
-/// Makes the directory with the mark below `dir`: the locked directory and its name.
-fn make_own(dir: &Path) -> io::Result<(File, String)> {
-    for n in 0..TRIES {
+/// Makes a subtree in each hierarchy: its locks, and where it is. A hierarchy where that fails is done without, but for the first.
+fn make_own(around: &Place) -> io::Result<(Vec<File>, Place)> {
+    'names: for n in 0..TRIES {
         let name = format!("{PREFIX}{}-{n}", std::process::id());
-        let own = dir.join(&name);
-        match fs::create_dir(&own) {
-            Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists => continue,
-            made => made?,
+        let mut made: Vec<(File, PathBuf)> = Vec::new();
+        for dir in around.directories() {
+            let own = dir.join(&name);
+            match make_held(&own) {
+                Ok(Some(mark)) => made.push((mark, own)),
+                Ok(None) => {
+                    made.iter().try_for_each(|(_, own)| ends::remove(own))?;
+                    continue 'names;
+                }
+                Err(fault) if made.is_empty() => return Err(fault),
+                Err(fault) => tracing::warn!(dir = %own.display(), %fault, "a controller is not used"),
+            }
         }
-        // between the two lines above and below another may take it for one that was left behind
-        if let Some(mark) = hold(&own)? {
-            return Ok((mark, name));
-        }
+        let (marks, made): (Vec<File>, Vec<PathBuf>) = made.into_iter().unzip();
+        let dirs = around.dirs.iter().map(|(controller, dir)| (controller.clone(), dir.join(&name)));
+        let dirs = dirs.filter(|(_, dir)| made.contains(dir)).collect();
+        return Ok((marks, Place { version: around.version, dirs }));
     }
     Err(io::Error::other("others take every name"))
 }
 
-/// The lock on a subtree; `None` if another holds it, or it is gone.
+/// A new directory and the lock on it; `None` where it is another's, or was taken for one that was left behind before it was locked.
+fn make_held(dir: &Path) -> io::Result<Option<File>> {
+    match fs::create_dir(dir) {
+        Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+        made => made.and_then(|()| hold(dir)),
+    }
+}
+
+/// The lock on a subtree's directory; `None` if another holds it, or it is gone.
 fn hold(dir: &Path) -> io::Result<Option<File>> {
     let file = match File::open(dir) {
         Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -184,32 +177,27 @@ fn hold(dir: &Path) -> io::Result<Option<File>> {
 
 /// Ends what is in subtrees that nobody holds, and removes them.
 fn sweep(around: &Place) -> io::Result<()> {
-    let marks = &around.dirs[0].1;
-    for name in subtrees(marks)? {
-        // one held by its owner stays
-        let Some(_held) = hold(&marks.join(&name))? else { continue };
+    let dirs = around.directories();
+    let names: BTreeSet<String> =
+        dirs.iter().map(|dir| subtrees(dir)).collect::<io::Result<Vec<_>>>()?.into_iter().flatten().collect();
+    for name in names {
+        let mut left = Vec::new();
+        for dir in dirs.iter().map(|dir| dir.join(&name)) {
+            // one held by its owner stays
+            if let Some(mark) = hold(&dir)? {
+                left.push((mark, dir));
+            }
+        }
+        if left.is_empty() {
+            continue;
+        }
         tracing::info!(name, "ending what an earlier run left in its control groups");
-        end(around, &name);
-    }
-    // without their marks: a kill came between the removal of one directory and that of the next
-    for (_, dir) in &around.dirs {
-        for name in subtrees(dir)?.into_iter().filter(|name| !marks.join(name).exists()) {
-            end(around, &name);
+        let all: Vec<&Path> = left.iter().map(|(_, dir)| dir.as_path()).collect();
+        if let Err(fault) = ends::kill_all(&all).and_then(|()| all.iter().try_for_each(|dir| ends::remove(dir))) {
+            tracing::warn!(name, %fault, "control groups that an earlier run left behind stay");
         }
     }
     Ok(())
-}
-
-fn end(around: &Place, name: &str) {
-    let mut dirs: Vec<PathBuf> = around.dirs.iter().map(|(_, dir)| dir.join(name)).collect();
-    let all: Vec<&Path> = dirs.iter().map(PathBuf::as_path).collect();
-    let ended = ends::kill_all(&all).and_then(|()| {
-        dirs.reverse();
-        dirs.iter().try_for_each(|dir| ends::remove(dir))
-    });
-    if let Err(fault) = ended {
-        tracing::warn!(name, %fault, "control groups that an earlier run left behind stay");
-    }
 }
 
 fn subtrees(dir: &Path) -> io::Result<Vec<String>> {
@@ -278,4 +266,48 @@ fn is_delegated(dir: &Path) -> bool {
         let length = unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), value.as_mut_ptr().cast(), value.len()) };
         length == 1 && value[0] == b'1'
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Plain directories in the place of hierarchies: what is locked, taken and removed is the same.
+    fn place(memory: &Path, pids: &Path) -> Place {
+        let dirs = vec![(Controllers::Mem, memory.to_owned()), (Controllers::Pids, pids.to_owned())];
+        dirs.iter().for_each(|(_, dir)| fs::create_dir_all(dir).unwrap());
+        Place { version: Version::V1, dirs }
+    }
+
+    #[test]
+    fn those_who_stand_together_in_one_hierarchy_alone_leave_each_other_in_peace() {
+        let root = tempfile::tempdir().unwrap();
+        let shared = root.path().join("pids");
+        let one = Ground::at(place(&root.path().join("memory/one"), &shared)).unwrap();
+        let of_one = subtrees(&shared).unwrap();
+        let other = Ground::at(place(&root.path().join("memory/other"), &shared)).unwrap();
+        assert_eq!(of_one.len(), 1);
+        assert!(shared.join(&of_one[0]).exists(), "the second ended what is the first's");
+        assert_eq!(subtrees(&shared).unwrap().len(), 2);
+        drop(one);
+        assert!(!shared.join(&of_one[0]).exists());
+        assert_eq!(subtrees(&shared).unwrap().len(), 1);
+        drop(other);
+        assert_eq!(subtrees(&shared).unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_nobody_holds_goes_in_each_hierarchy() {
+        let root = tempfile::tempdir().unwrap();
+        let (memory, pids) = (root.path().join("memory"), root.path().join("pids"));
+        for left in [memory.join("snowgate-run-1-0/3"), pids.join("snowgate-run-1-0/3"), pids.join("snowgate-run-2-0")] {
+            fs::create_dir_all(left).unwrap();
+        }
+        fs::create_dir_all(pids.join("another's")).unwrap();
+        let ground = Ground::at(place(&memory, &pids)).unwrap();
+        assert_eq!(subtrees(&memory).unwrap(), subtrees(&pids).unwrap());
+        drop(ground);
+        assert_eq!(fs::read_dir(&pids).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(&memory).unwrap().count(), 0);
+    }
 }

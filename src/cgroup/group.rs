@@ -22,7 +22,7 @@ use super::{Account, Limits, ends};
 /// wait for.
 pub struct Group {
     cgroup: Cgroup,
-    /// Each once, though several controllers may share one. The one with the memory first.
+    /// Each once, that of the memory first.
     dirs: Vec<PathBuf>,
     /// Goes after its groups.
     _own: std::sync::Arc<Own>,
@@ -42,13 +42,7 @@ impl Doors {
 impl Group {
     pub(super) fn make(own: std::sync::Arc<Own>, name: &str, limits: &Limits) -> io::Result<Self> {
         let cgroup = Cgroup::load(Box::new(Below(own.clone())), name);
-        let mut dirs: Vec<PathBuf> = Vec::new();
-        for (_, dir) in &own.place.dirs {
-            let dir = dir.join(name);
-            if !dirs.contains(&dir) {
-                dirs.push(dir);
-            }
-        }
+        let dirs = own.place.directories().into_iter().map(|dir| dir.join(name)).collect();
         // from here on what was made is removed again
         let group = Self { cgroup, dirs, _own: own };
         for dir in &group.dirs {
@@ -130,7 +124,7 @@ impl Hierarchy for Below {
     }
 
     fn root(&self) -> PathBuf {
-        self.0.mark().to_owned()
+        self.0.dir().to_owned()
     }
 
     fn root_control_group(&self) -> Cgroup {

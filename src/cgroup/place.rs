@@ -36,7 +36,7 @@ pub(super) struct Place {
     pub dirs: Vec<(Controllers, PathBuf)>,
 }
 
-/// The controllers that we use. Memory first: where it is one of several hierarchies, that one bears the owner's mark. Files of
+/// The controllers that we use. Memory first: it must be there. Files of
 /// memory are written back for the input and output of the same group only if that is joined first, so it is joined in reverse order.
 pub(super) const CONTROLLERS: [(Controllers, &str); 6] = [
     (Controllers::Mem, "memory"),
@@ -51,6 +51,17 @@ impl Place {
     pub fn of_this_process() -> Result<Self, NoGround> {
         let read = |file: &str| std::fs::read_to_string(format!("/proc/self/{file}")).map_err(|_| NoGround::NotMounted);
         Self::find(&read("mountinfo")?, &read("cgroup")?)
+    }
+
+    /// Each directory once, though several controllers may share one; that of the memory first.
+    pub fn directories(&self) -> Vec<&Path> {
+        let mut all: Vec<&Path> = Vec::new();
+        for (_, dir) in &self.dirs {
+            if !all.contains(&dir.as_path()) {
+                all.push(dir);
+            }
+        }
+        all
     }
 
     /// From `/proc/self/mountinfo` and `/proc/self/cgroup`. Where there are both versions, the one that has the memory.
