@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+use crate::config::builders::machines;
 use crate::config::{ConfigError, Settings, repository};
 
 /// Exit status of a configuration that is at fault, as of bad usage.
@@ -43,6 +44,9 @@ fn good(file: &Path) -> Result<String, ConfigError> {
     match Kind::of(file) {
         Kind::Server => {
             let settings = Settings::load(file)?;
+            if let Some(machines) = &settings.build.machines_file {
+                machines::load(machines)?;
+            }
             Ok(format!("good, with {}", some(settings.repositories.len(), "repository", "repositories")))
         }
         Kind::Repository => {
@@ -85,6 +89,10 @@ mod tests {
             checked("config.toml", "\nlisten = 3"),
             (2, String::new(), "config.toml:2: `listen`: invalid type: integer `3`, expected socket address\n".into())
         );
+        let machines = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&machines, "big - - many").unwrap();
+        let named = checked("config.toml", &format!("build.machines_file = {:?}", machines.path()));
+        assert!(named.0 == 2 && named.2.contains(":1: the fourth field is the number of jobs"), "{named:?}");
         let jobset = "[jobsets.a]\nfile = \"a.nix\"\n[jobsets.a.variants.b]\n";
         assert_eq!(
             checked("snowgate.toml", jobset),
