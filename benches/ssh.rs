@@ -16,6 +16,8 @@ use snowgate::store::Derivation;
 const SLOTS: usize = 2;
 
 fn main() {
+    // the figures are all that is printed
+    drop(tracing_subscriber::fmt().with_env_filter("off").try_init());
     let count = std::env::var("SNOWGATE_DERIVATIONS").ok().and_then(|text| text.parse().ok()).unwrap_or(500);
     actix::System::new().block_on(run(count));
 }
@@ -92,7 +94,7 @@ fn nix_copy(world: &World, to: &Host, paths: &BTreeSet<StorePath>) -> f64 {
     let began = Instant::now();
     let output = Command::new(world.nix.program("nix"))
         .args(["--extra-experimental-features", "nix-command", "copy", "--no-check-sigs", "--from", &local_store(&world.root())])
-        .args(["--to", &to.uri("ssh-ng")])
+        .args(["--to", &format!("{}&store={}/store", to.uri("ssh-ng"), world.root().display())])
         .args(paths.iter().map(StorePath::as_str))
         .env("NIX_SSHOPTS", options)
         .output()

@@ -1,11 +1,12 @@
 //! Peers that lie, stammer or hang up: whatever they send, a request ends with an answer or an error.
 
 use std::io::Cursor;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{BuildResult, ClientSettings, Connection, Discard, LogSink, StoreError};
+use super::{BuildResult, ClientSettings, Connection, CopyError, Discard, LogSink, PathInfo, StoreError, copy};
 use crate::domain::{DrvPath, Outcome, StorePath};
 
 const DRV: &str = "/nix/store/8x4imr87h9x530l6y2kdaj7ih62z8kgx-a.drv";
@@ -173,7 +174,82 @@ fn a_line_that_does_not_end_is_cut() {
     });
 }
 
+/// Copies a path from a peer that sends these bytes to one that sends those, and both hang up.
+fn copies(gives: Vec<u8>, takes: Vec<u8>) -> Result<u64, CopyError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let conversation = async {
+        let peer = |sent: Vec<u8>| Connection::over(tokio::io::join(Cursor::new(sent), tokio::io::sink()));
+        let mut giver = peer(gives).await.map_err(CopyError::Giver)?;
+        let mut taker = peer(takes).await.map_err(CopyError::Taker)?;
+        let info = PathInfo {
+            deriver: None,
+            references: [].into(),
+            nar_bytes: nar().len() as u64,
+            nar_hash: "00".into(),
+            signatures: Vec::new(),
+            content_address: String::new(),
+        };
+        let path: StorePath = "/nix/store/8x4imr87h9x530l6y2kdaj7ih62z8kgx-a".parse().unwrap();
+        let copied = copy(&mut giver, &mut taker, &[(path, Arc::new(info))]).await;
+        if let Err(CopyError::Giver(_)) = &copied {
+            assert!(!taker.is_usable(), "it waits for the rest of a path");
+        }
+        copied
+    };
+    runtime.block_on(async { tokio::time::timeout(Duration::from_secs(20), conversation).await.expect("it hangs") })
+}
+
+/// The NAR of a file.
+fn nar() -> Vec<u8> {
+    let words = ["nix-archive-1", "(", "type", "regular", "contents", "some text", ")"];
+    bytes(&words.map(text))
+}
+
+/// What a giver says: a greeting, then the path.
+fn giver() -> Vec<u8> {
+    let mut sent = bytes(&greeting(37)[..5]);
+    sent.extend(LAST.to_le_bytes());
+    sent.extend(nar());
+    sent
+}
+
+/// What a taker says when it has everything.
+fn taker() -> Vec<u8> {
+    let mut sent = bytes(&greeting(37)[..5]);
+    sent.extend(LAST.to_le_bytes());
+    sent
+}
+
+#[test]
+fn a_copy_is_read_to_its_last_byte() {
+    assert_eq!(copies(giver(), taker()).unwrap(), nar().len() as u64);
+    for length in 0..giver().len() {
+        assert!(matches!(copies(giver()[..length].to_vec(), taker()), Err(CopyError::Giver(_))), "{length}");
+    }
+    for length in 0..taker().len() {
+        assert!(matches!(copies(giver(), taker()[..length].to_vec()), Err(CopyError::Taker(_))), "{length}");
+    }
+}
+
 proptest! {
+    #[test]
+    fn a_copy_survives_either_peer(
+        at: prop::sample::Index,
+        byte: u8,
+        from_giver: bool,
+        pieces in prop::collection::vec(piece(), 0..30),
+    ) {
+        let (mut gives, mut takes) = (giver(), taker());
+        let spoilt = if from_giver { &mut gives } else { &mut takes };
+        let at = at.index(spoilt.len());
+        spoilt[at] = byte;
+        drop(copies(gives, takes));
+        let mut sent = bytes(&greeting(37)[..5]);
+        sent.extend(bytes(&pieces));
+        drop(copies(sent.clone(), taker()));
+        drop(copies(giver(), sent));
+    }
+
     #[test]
     fn any_bytes_end_a_conversation(junk in prop::collection::vec(any::<u8>(), 0..300)) {
         drop(talk(junk));
