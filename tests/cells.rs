@@ -3,10 +3,13 @@
 
 #[path = "support/builds.rs"]
 mod builds;
+#[path = "support/groups.rs"]
+mod groups;
 
 use std::time::Duration;
 
-use builds::{World, eventually, groups_of};
+use builds::{World, eventually};
+use groups::groups_of;
 use snowgate::cgroup::{Account, Limits};
 use snowgate::domain::{DrvPath, Outcome};
 use snowgate::store::{Cells, ClientSettings, Discard, last_daemon_ended};

@@ -2,6 +2,8 @@
 
 #[path = "support/builds.rs"]
 mod builds;
+#[path = "support/groups.rs"]
+mod groups;
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsRawFd;
@@ -11,7 +13,8 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use builds::{World, eventually, groups_of};
+use builds::{World, eventually};
+use groups::groups_of;
 use snowgate::cgroup::Limits;
 use snowgate::domain::Outcome;
 use snowgate::store::{Cells, ClientSettings, Discard};

@@ -33,6 +33,20 @@ pub fn local_store(root: &Path) -> String {
 impl Host {
     /// `root` holds the store here, whose paths the machine's own store shares; what is the machine's lies beside it.
     pub fn start(root: &Path, nix_daemon: &Path, name: &str, nature: Nature<'_>) -> Host {
+        let (at, own) = (root.display(), root.join("hosts").join(name));
+        let own = own.display();
+        // the same paths as here, kept elsewhere: what is built there really has to be copied
+        let store = format!("local?store={at}/store&real={own}/store&state={own}/state&log={own}/log");
+        Self::with_store(root, nix_daemon, name, nature, &store)
+    }
+
+    /// One for builds of this machine's own store. What is the other machine's lies in `root`.
+    pub fn for_own_store(root: &Path, nix_daemon: &Path, name: &str) -> Host {
+        let store = format!("local?root={}", root.join("hosts").join(name).join("root").display());
+        Self::with_store(root, nix_daemon, name, Nature::default(), &store)
+    }
+
+    fn with_store(root: &Path, nix_daemon: &Path, name: &str, nature: Nature<'_>, store: &str) -> Host {
         let directory = root.join("hosts").join(name);
         std::fs::create_dir_all(&directory).unwrap();
         let user_key = root.join("hosts/key");
@@ -41,7 +55,7 @@ impl Host {
         }
         keygen(&directory.join("host_key"));
         let program = directory.join("daemon");
-        write_program(&program, root, &directory, nix_daemon, nature);
+        write_program(&program, store, nix_daemon, nature);
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut host = Host { name: name.to_owned(), port, directory, program, sshd: None };
         host.up();
@@ -147,10 +161,7 @@ fn keygen(file: &Path) {
 }
 
 /// sshd begins with an empty environment, so that what this Nix needs of ours is written down.
-fn write_program(program: &Path, root: &Path, directory: &Path, nix_daemon: &Path, nature: Nature<'_>) {
-    let (at, own) = (root.display(), directory.display());
-    // the same paths as here, kept elsewhere: what is built there really has to be copied
-    let store = format!("local?store={at}/store&real={own}/store&state={own}/state&log={own}/log");
+fn write_program(program: &Path, store: &str, nix_daemon: &Path, nature: Nature<'_>) {
     let conf = std::env::var("NIX_CONF_DIR").map(|dir| format!("NIX_CONF_DIR='{dir}'")).unwrap_or_default();
     let mut options = String::new();
     for (name, value) in [("build-users-group", ""), ("sandbox", "true"), ("substituters", ""), ("require-sigs", "true")] {
