@@ -187,7 +187,23 @@ if (logBox && log.dataset.follow) {
   const follow = document.getElementById("follow");
   const ending = document.getElementById("log-end");
   const address = new URL(log.dataset.follow, location.href);
+  const phases = document.getElementById("phases");
+  const begun = new Map(); // phases by their first line, before it is there
   let number = parseInt(log.dataset.lines, 10);
+
+  const begin = (message) => {
+    const phase = JSON.parse(message.data);
+    begun.set(phase.line, phase.name);
+    const address = "#L" + phase.line;
+    if ([...phases.querySelectorAll("a")].some((link) => link.getAttribute("href") === address && link.textContent === phase.name)) return;
+    const link = document.createElement("a");
+    link.href = address;
+    link.textContent = phase.name;
+    const item = document.createElement("li");
+    item.append(link);
+    phases.querySelector("ol").append(item);
+    phases.hidden = false;
+  };
 
   const append = (message) => {
     const lines = message.data.split("\n");
@@ -197,6 +213,7 @@ if (logBox && log.dataset.follow) {
       number += 1;
       const item = document.createElement("li");
       item.id = "L" + number;
+      if (begun.has(number)) { item.dataset.phase = begun.get(number); begun.delete(number); }
       const link = document.createElement("a");
       link.href = "#L" + number;
       link.textContent = number;
@@ -218,6 +235,7 @@ if (logBox && log.dataset.follow) {
 
   stream(() => address.href, (source, finish) => {
     source.onmessage = append;
+    source.addEventListener("phase", begin);
     source.addEventListener("end", () => {
       finish();
       ending.textContent = "The log ends here.";

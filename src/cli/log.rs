@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use futures_util::StreamExt;
 
 use super::{Status, complain};
 use crate::config::StateDir;
 use crate::db::Db;
 use crate::domain::{AttrPath, DrvPath};
 use crate::review::report::Report;
-use crate::store::logs::{LogRange, Logs};
+use crate::store::logs::{LogRange, Logs, Until};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -38,13 +39,21 @@ async fn print(arguments: &Arguments) -> Result<(), String> {
         Some(name) => name,
         None => of_attribute(&arguments.what, &state).await?,
     };
-    let log = logs.read(&name, None, LogRange::All).await.map_err(|error| format!("the log of {name} can't be read: {error}"))?;
+    let unreadable = |error: std::io::Error| format!("the log of {name} can't be read: {error}");
+    let log = logs.place(&name, None, LogRange::All).await.map_err(unreadable)?;
     let log = log.ok_or_else(|| format!("there is no log of {name} in {}: it was not built here", state.root().display()))?;
-    match std::io::stdout().write_all(&log.bytes) {
-        // `snowgate log … | head`
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.map_err(|error| error.to_string()),
+    let attempt = log.attempt.to_string();
+    let mut text = Box::pin(logs.follow(&name, Some(&attempt), 0, Until::Offset(log.length)));
+    let mut out = std::io::stdout().lock();
+    while let Some(chunk) = text.next().await {
+        match out.write_all(&chunk.map_err(unreadable)?.bytes) {
+            Ok(()) => {}
+            // `snowgate log … | head`
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
+            Err(error) => return Err(error.to_string()),
+        }
     }
+    out.flush().map_err(|error| error.to_string())
 }
 
 /// The base name, where the text names a derivation.

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
+use futures_util::future::BoxFuture;
+
 use super::StoreError;
 use super::wire::Wire;
 use crate::domain::{DrvPath, StorePath};
@@ -35,6 +37,11 @@ pub trait LogSink: Send {
     fn message(&mut self, level: u64, text: &str);
     /// A path is being fetched from a binary cache.
     fn substituting(&mut self, path: &StorePath);
+    /// Asked after each line: a listener that is behind says what to wait for before the next one is read. Then the daemon waits too,
+    /// and its builder.
+    fn room(&mut self) -> Option<BoxFuture<'static, ()>> {
+        None
+    }
 }
 
 /// Nobody listens.
@@ -143,6 +150,9 @@ impl<'a> Listener<'a> {
             (RESULT_BUILD_LOG_LINE | RESULT_POST_BUILD_LOG_LINE, Some(line)) => {
                 self.log_bytes = self.log_bytes.saturating_add(line.len() as u64 + 1);
                 self.sink.line(self.builds.get(&id), &line);
+                if let Some(room) = self.sink.room() {
+                    room.await;
+                }
             }
             (RESULT_SET_PHASE, Some(phase)) => self.sink.phase(&String::from_utf8_lossy(&phase)),
             _ => {}

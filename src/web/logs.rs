@@ -9,7 +9,7 @@ use futures_util::{Stream, StreamExt, stream};
 use super::fault::Fault;
 use super::site::Site;
 use super::sse;
-use crate::store::logs::{LogChunk, LogRange, LogText};
+use crate::store::logs::{LogChunk, LogPlace, LogRange, Phase, Until};
 
 #[derive(serde::Deserialize)]
 pub struct LogQuery {
@@ -50,14 +50,16 @@ async fn log(
     if accepts.contains("text/event-stream") && request.method() != Method::HEAD {
         return follow(site, id, attempt, range, request).await;
     }
-    let log = read(site, id, attempt, range).await?;
+    let log = place(site, id, attempt, range).await?;
+    // never as a whole in memory: a log may be long, and its reader slow
+    let chunks = site.house.logs.follow(id, Some(&log.attempt.to_string()), log.offset, Until::Offset(log.length));
     let live = HeaderValue::from_static(if log.live { "true" } else { "false" });
     Ok(HttpResponse::Ok()
         .content_type("text/plain; charset=utf-8")
         .insert_header((HeaderName::from_static("x-log-attempt"), log.attempt.to_string()))
         .insert_header((HeaderName::from_static("x-log-offset"), log.offset.to_string()))
         .insert_header((HeaderName::from_static("x-log-live"), live))
-        .body(log.bytes))
+        .streaming(chunks.map(|chunk| chunk.map(|chunk| chunk.bytes))))
 }
 
 fn range(query: &LogQuery) -> Result<LogRange, Fault> {
@@ -74,8 +76,8 @@ fn range(query: &LogQuery) -> Result<LogRange, Fault> {
 }
 
 /// A log that is there, or a fault that says it isn't.
-pub async fn read(site: &Site, id: &str, attempt: Option<&str>, range: LogRange) -> Result<LogText, Fault> {
-    let log = site.house.logs.read(id, attempt, range).await.map_err(Fault::internal)?;
+async fn place(site: &Site, id: &str, attempt: Option<&str>, range: LogRange) -> Result<LogPlace, Fault> {
+    let log = site.house.logs.place(id, attempt, range).await.map_err(Fault::internal)?;
     log.ok_or_else(|| match attempt {
         Some(attempt) => Fault::not_found(format!("There is no log of an attempt at {attempt} to build {id}.")),
         None => Fault::not_found(format!("There is no log of {id}.")),
@@ -92,28 +94,18 @@ async fn follow(
     // a browser that lost its connection says how far it got
     let resumed = request.headers().get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.parse::<u64>().ok());
     let range = resumed.map_or(range, LogRange::From);
-    // Where a tail begins is known only by reading it; what is appended meanwhile comes after that offset. The attempt is fixed
-    // here, so that a newer one that begins at this moment is not mistaken for this one's end.
-    let found = read(
-        site,
-        id,
-        attempt,
-        match range {
-            LogRange::All | LogRange::From(_) => LogRange::Tail(0),
-            LogRange::Tail(lines) => LogRange::Tail(lines),
-        },
-    )
-    .await?;
+    // What is appended meanwhile comes after this offset. The attempt is fixed here, so that a newer one that begins at this moment is
+    // not mistaken for this one's end.
+    let found = place(site, id, attempt, range).await?;
     let offset = match range {
-        LogRange::All => 0,
         LogRange::From(offset) => offset,
-        LogRange::Tail(_) => found.offset,
+        LogRange::All | LogRange::Tail(_) => found.offset,
     };
-    let chunks = site.house.logs.follow(id, Some(&found.attempt.to_string()), offset);
+    let chunks = site.house.logs.follow(id, Some(&found.attempt.to_string()), offset, Until::Ended);
     Ok(sse::answer(whole_lines(chunks, offset), site.house.closing.clone()))
 }
 
-/// Events of whole lines, each with the offset after it as its id; the last one is `end`.
+/// Events of whole lines, each with the offset after it as its id; the last one is `end`. A `phase` comes before its first line.
 fn whole_lines(chunks: impl Stream<Item = std::io::Result<LogChunk>> + 'static, offset: u64) -> impl Stream<Item = Bytes> {
     let begin = Lines { offset, held: Vec::new(), chunks: Some(Box::pin(chunks)) };
     stream::unfold(begin, |mut lines| async move {
@@ -121,8 +113,8 @@ fn whole_lines(chunks: impl Stream<Item = std::io::Result<LogChunk>> + 'static, 
             let chunks = lines.chunks.as_mut()?;
             match chunks.next().await {
                 Some(Ok(chunk)) => {
-                    if let Some(event) = lines.take(&chunk.bytes) {
-                        return Some((event, lines));
+                    if let Some(events) = lines.take(&chunk) {
+                        return Some((events, lines));
                     }
                 }
                 Some(Err(error)) => {
@@ -139,6 +131,10 @@ fn whole_lines(chunks: impl Stream<Item = std::io::Result<LogChunk>> + 'static, 
     })
 }
 
+fn phase(phase: &Phase) -> Bytes {
+    sse::event(Some("phase"), None, &serde_json::json!({"name": phase.name, "line": phase.line}).to_string())
+}
+
 struct Lines<S> {
     /// Of the first byte that is held.
     offset: u64,
@@ -148,12 +144,16 @@ struct Lines<S> {
 }
 
 impl<S> Lines<S> {
-    fn take(&mut self, bytes: &[u8]) -> Option<Bytes> {
-        self.held.extend_from_slice(bytes);
-        let end = self.held.iter().rposition(|b| *b == b'\n')? + 1;
+    fn take(&mut self, chunk: &LogChunk) -> Option<Bytes> {
+        let phases: Vec<Bytes> = chunk.phases.iter().map(phase).collect();
+        // of what was held before, there is no line end
+        let end = chunk.bytes.iter().rposition(|b| *b == b'\n').map(|at| self.held.len() + at + 1);
+        self.held.extend_from_slice(&chunk.bytes);
+        let Some(end) = end else { return (!phases.is_empty()).then(|| phases.concat().into()) };
         let rest = self.held.split_off(end);
         let whole = std::mem::replace(&mut self.held, rest);
-        Some(self.event(&whole))
+        let lines = self.event(&whole);
+        Some(if phases.is_empty() { lines } else { [phases.concat().into(), lines].concat().into() })
     }
 
     fn event(&mut self, whole: &[u8]) -> Bytes {
@@ -184,7 +184,7 @@ mod tests {
         let chunks = chunks
             .iter()
             .map(|bytes| {
-                let chunk = LogChunk { offset: at, bytes: Bytes::copy_from_slice(bytes) };
+                let chunk = LogChunk { offset: at, bytes: Bytes::copy_from_slice(bytes), phases: Vec::new() };
                 at += bytes.len() as u64;
                 Ok(chunk)
             })

@@ -21,7 +21,7 @@ use super::view::settings::{SettingsPage, settings_page};
 use crate::db::{PullFilter, PullRow, RepositoryRow, ReviewRow};
 use crate::domain::{DrvPath, RepositoryName, ReviewId};
 use crate::store::derivation::{Derivation, DerivationError};
-use crate::store::logs::{LogRange, LogText};
+use crate::store::logs::LogPage;
 
 type Page = Result<HttpResponse, Fault>;
 type Pairs = web::Query<Vec<(String, String)>>;
@@ -196,20 +196,21 @@ pub async fn derivation(site: web::Data<Site>, base_name: web::Path<String>, que
     if attempts.is_empty() && logs.is_empty() && derivation.is_none() && !is_known(&site, &drv).await? {
         return Err(Fault::not_found(format!("Nothing is known of {drv}.")));
     }
-    let log = site.house.logs.read(&base_name, query.attempt.as_deref(), LogRange::All).await.map_err(Fault::internal)?;
-    if let (None, Some(attempt)) = (&log, &query.attempt) {
-        return Err(Fault::not_found(format!("There is no log of an attempt at {attempt} to build {}.", drv.name())));
-    }
     let from = match query.from.as_deref() {
         None | Some("") => None,
         Some(from) => {
-            Some(from.parse::<usize>().map_err(|_| Fault::bad_request(format!("“{from}” is not the number of a line.")))?)
+            Some(from.parse::<u64>().map_err(|_| Fault::bad_request(format!("“{from}” is not the number of a line.")))?)
         }
     };
-    let text = log.as_ref().map(|log| String::from_utf8_lossy(whole_lines(log)));
+    let lines = site.house.logs.page(&base_name, query.attempt.as_deref(), from, LINES as u64);
+    let log = lines.await.map_err(Fault::internal)?;
+    if let (None, Some(attempt)) = (&log, &query.attempt) {
+        return Err(Fault::not_found(format!("There is no log of an attempt at {attempt} to build {}.", drv.name())));
+    }
+    let text = log.as_ref().map(|log| String::from_utf8_lossy(&log.text));
     let time = log.as_ref().map(|log| log.attempt.to_string());
     let log = match (&log, &text, &time) {
-        (Some(log), Some(text), Some(time)) => Some(log_view(log, text, time, from)),
+        (Some(log), Some(text), Some(time)) => Some(log_view(log, text, time)),
         _ => None,
     };
     let view = DerivationPage {
@@ -228,19 +229,17 @@ async fn is_known(site: &Site, drv: &DrvPath) -> Result<bool, Fault> {
     Ok(!site.house.db.outcomes(std::slice::from_ref(drv)).await?.is_empty())
 }
 
-/// A line that is still being written comes with the stream.
-fn whole_lines(log: &LogText) -> &[u8] {
-    let end = if log.live { log.bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1) } else { log.bytes.len() };
-    &log.bytes[..end]
-}
-
-/// The part from the line asked for, otherwise the end: that is where the error is.
-fn log_view<'a>(log: &LogText, text: &'a str, attempt: &'a str, from: Option<usize>) -> LogView<'a> {
-    let total = super::view::ansi::split(text).count();
-    let first = from.unwrap_or_else(|| total.saturating_sub(LINES) + 1).clamp(1, total.max(1));
-    let lines = super::view::ansi::split(text).skip(first - 1).take(LINES).collect::<Vec<_>>();
-    let at_end = first - 1 + lines.len() >= total;
-    LogView { attempt, first, lines, total, offset: log.offset + whole_lines(log).len() as u64, live: log.live && at_end }
+/// Without a line asked for it is the end: that is where the error is.
+fn log_view<'a>(log: &'a LogPage, text: &'a str, attempt: &'a str) -> LogView<'a> {
+    LogView {
+        attempt,
+        first: log.first as usize,
+        lines: super::view::ansi::split(text).collect(),
+        total: log.total as usize,
+        offset: log.offset,
+        live: log.live && log.offset == log.length,
+        phases: &log.phases,
+    }
 }
 
 /// `GET /queue`

@@ -346,6 +346,13 @@ impl<'a> Appliance<'a> {
         http::request(self.at, "POST", path, headers, body).unwrap()
     }
 
+    /// Bytes of memory that its own process had at most; proc(5): `VmHWM`.
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap().trim().trim_end_matches(" kB");
+        kib.parse::<u64>().unwrap() << 10
+    }
+
     pub fn address(&self) -> SocketAddr {
         self.at
     }

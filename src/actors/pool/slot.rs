@@ -4,6 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use super::judge::judged;
@@ -112,5 +113,8 @@ impl LogSink for Captured {
         if let Some(log) = &mut self.log {
             log.substituting(path);
         }
+    }
+    fn room(&mut self) -> Option<BoxFuture<'static, ()>> {
+        self.log.as_mut()?.room()
     }
 }

@@ -1,91 +1,176 @@
 //! Following a log: subscribe first, then read from an offset.
 
+use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::Stream;
 use tokio::sync::watch;
 
+use super::index::{Entry, Index};
 use super::live::{Live, Progress, Since};
-use super::reader::{Cursor, read_some};
-use super::{Key, LogChunk, Shelf};
+use super::reader::read_span;
+use super::{Key, LogChunk, Phase, Shelf, Until};
+
+/// Text that is read from the disk at once.
+const ENOUGH: u64 = 1 << 20;
 
 struct Follower {
-    shelf: Arc<Shelf>,
-    key: Key,
-    /// What is written and how far it is; `None`: the build ended before we came.
-    live: Option<(Arc<Live>, watch::Receiver<Progress>)>,
-    cursor: Cursor,
+    source: Source,
+    file: Option<File>,
     offset: u64,
+    /// Where it stops, if before the log's end.
+    end: u64,
+}
+
+enum Source {
+    Live(Arc<Live>, watch::Receiver<Progress>),
+    /// The build ended before we came.
+    Ended(Arc<Index>),
+}
+
+/// What follows next.
+enum Step {
+    Text(Bytes),
+    OnDisk(u64, Vec<Entry>),
+    Wait,
+    End,
 }
 
 pub(super) fn follow(
     shelf: Arc<Shelf>,
     key: Option<Key>,
     offset: u64,
+    until: Until,
 ) -> impl Stream<Item = io::Result<LogChunk>> + Send + 'static + use<> {
-    let follower = key.map(|key| {
-        let live = shelf.live().get(&key).cloned();
-        let live = live.map(|live| {
-            let progress = live.subscribe();
-            (live, progress)
-        });
-        Follower { shelf, key, live, cursor: Cursor::default(), offset }
-    });
-    futures_util::stream::unfold(follower, |follower| async {
-        let mut follower = follower?;
+    let begin = key.map(|key| Begin { shelf, key, offset, until });
+    let state = begin.map_or(State::Over, State::Begin);
+    futures_util::stream::unfold(state, |state| async {
+        let mut follower = match state {
+            State::Begin(begin) => match begin.follower().await {
+                Ok(follower) => follower?,
+                Err(fault) => return Some((Err(fault), State::Over)),
+            },
+            State::Under(follower) => follower,
+            State::Over => return None,
+        };
         match follower.next().await {
-            Ok(Some(chunk)) => Some((Ok(chunk), Some(follower))),
+            Ok(Some(chunk)) => Some((Ok(chunk), State::Under(follower))),
             Ok(None) => None,
-            Err(fault) => Some((Err(fault), None)),
+            Err(fault) => Some((Err(fault), State::Over)),
         }
     })
+}
+
+enum State {
+    Begin(Begin),
+    Under(Follower),
+    Over,
+}
+
+struct Begin {
+    shelf: Arc<Shelf>,
+    key: Key,
+    offset: u64,
+    until: Until,
+}
+
+impl Begin {
+    async fn follower(self) -> io::Result<Option<Follower>> {
+        let Self { shelf, key, offset, until } = self;
+        let live = shelf.live().get(&key).cloned();
+        let end = match until {
+            Until::Ended => u64::MAX,
+            Until::Offset(end) => end,
+        };
+        let path = shelf.file(&key);
+        if let Some(live) = live {
+            let progress = live.subscribe();
+            return Ok(Some(Follower { source: Source::Live(live, progress), file: File::open(path).ok(), offset, end }));
+        }
+        let opened = tokio::task::spawn_blocking(move || match File::open(path) {
+            Ok(mut file) => Index::load(&mut file).map(|index| Some((file, index))),
+            Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(fault) => Err(fault),
+        });
+        let opened = opened.await.map_err(io::Error::other)??;
+        Ok(opened.map(|(file, index)| Follower { source: Source::Ended(Arc::new(index)), file: Some(file), offset, end }))
+    }
 }
 
 impl Follower {
     async fn next(&mut self) -> io::Result<Option<LogChunk>> {
         loop {
-            let Some((live, progress)) = &mut self.live else {
-                let bytes = self.read_disk().await?;
-                return Ok(self.chunk(bytes));
-            };
-            // seen before the text is taken: what comes after wakes us again
-            let ended = progress.borrow_and_update().ended;
-            let bytes = match live.since(self.offset) {
-                Since::Held(bytes) => bytes,
-                Since::OnDisk => self.read_disk().await?,
-            };
-            if !bytes.is_empty() {
-                return Ok(self.chunk(bytes));
-            }
-            if ended {
+            if self.offset >= self.end {
                 return Ok(None);
             }
-            if let Some((_, progress)) = &mut self.live
-                && progress.changed().await.is_err()
-            {
-                return Ok(None);
+            let bytes = match self.step() {
+                Step::Text(bytes) => bytes,
+                Step::OnDisk(begin, entries) => self.read_disk(begin, entries).await?,
+                Step::Wait => {
+                    if let Source::Live(_, progress) = &mut self.source
+                        && progress.changed().await.is_err()
+                    {
+                        return Ok(None);
+                    }
+                    continue;
+                }
+                Step::End => return Ok(None),
+            };
+            return Ok(self.chunk(bytes));
+        }
+    }
+
+    fn step(&mut self) -> Step {
+        match &mut self.source {
+            Source::Ended(index) => match index.span(self.offset, ENOUGH) {
+                (_, []) => Step::End,
+                (begin, entries) => Step::OnDisk(begin, entries.to_vec()),
+            },
+            Source::Live(live, progress) => {
+                // seen before the text is taken: what comes after wakes us again
+                let ended = progress.borrow_and_update().ended;
+                match live.since(self.offset) {
+                    Since::OnDisk => {
+                        let (begin, entries) = live.span(self.offset, ENOUGH);
+                        Step::OnDisk(begin, entries)
+                    }
+                    Since::Held(bytes) if !bytes.is_empty() => Step::Text(bytes),
+                    Since::Held(_) if ended => Step::End,
+                    Since::Held(_) => Step::Wait,
+                }
             }
         }
     }
 
-    fn chunk(&mut self, bytes: Vec<u8>) -> Option<LogChunk> {
+    fn chunk(&mut self, mut bytes: Bytes) -> Option<LogChunk> {
+        bytes.truncate(usize::try_from(self.end - self.offset).unwrap_or(usize::MAX));
         if bytes.is_empty() {
             return None;
         }
         let offset = self.offset;
         self.offset += bytes.len() as u64;
-        Some(LogChunk { offset, bytes: bytes.into() })
+        let phases = match &self.source {
+            Source::Live(live, _) => within(&live.phases(), offset, self.offset),
+            Source::Ended(index) => within(&index.phases, offset, self.offset),
+        };
+        Some(LogChunk { offset, bytes, phases })
     }
 
-    async fn read_disk(&mut self) -> io::Result<Vec<u8>> {
-        let (shelf, key, offset, mut cursor) = (self.shelf.clone(), self.key.clone(), self.offset, self.cursor);
+    async fn read_disk(&mut self, begin: u64, entries: Vec<Entry>) -> io::Result<Bytes> {
+        let file = self.file.take();
         let read = tokio::task::spawn_blocking(move || {
-            let bytes = read_some(&shelf, &key, &mut cursor, offset)?;
-            Ok::<_, io::Error>((bytes, cursor))
+            let mut file = file.ok_or(io::ErrorKind::NotFound)?;
+            Ok::<_, io::Error>((read_span(&mut file, &entries)?, file))
         });
-        let (bytes, cursor) = read.await.map_err(io::Error::other)??;
-        self.cursor = cursor;
-        Ok(bytes)
+        let (bytes, file) = read.await.map_err(io::Error::other)??;
+        self.file = Some(file);
+        let skip = usize::try_from(self.offset.saturating_sub(begin)).unwrap_or(usize::MAX);
+        Ok(Bytes::from(bytes).slice(skip..))
     }
+}
+
+fn within(phases: &[Phase], from: u64, to: u64) -> Vec<Phase> {
+    phases.iter().filter(|phase| (from..to).contains(&phase.offset)).cloned().collect()
 }

@@ -1,10 +1,18 @@
 //! The stories of a log: written, read in parts, followed, torn, refused.
 
+mod kill;
+mod load;
+
+use std::io::{Read, Write};
+
 use futures_util::StreamExt;
 use proptest::prelude::*;
 
+use super::frames::{Frame, Packer};
+use super::index::Index;
 use super::*;
 use crate::store::LogSink;
+use std::fs::File;
 
 const DRV: &str = "/nix/store/8x4imr87h9x530l6y2kdaj7ih62z8kgx-a.drv";
 const ID: &str = "8x4imr87h9x530l6y2kdaj7ih62z8kgx-a.drv";
@@ -23,6 +31,14 @@ impl World {
 
     fn begin(&self, attempt: &str) -> LogWriter {
         self.logs.create(&DRV.parse().unwrap(), &attempt.parse().unwrap()).unwrap()
+    }
+
+    fn log(&self) -> Log {
+        Log::open(&self.logs.0, self.logs.key(ID, None).unwrap()).unwrap().unwrap()
+    }
+
+    fn file(&self) -> PathBuf {
+        self.logs.0.file(&self.logs.key(ID, None).unwrap())
     }
 
     async fn text(&self, want: LogRange) -> (u64, String, bool) {
@@ -90,7 +106,7 @@ async fn what_is_no_log_is_not_found() {
         (ID, Some("../../../secret")),
     ] {
         assert_eq!(world.logs.read(drv, attempt, LogRange::All).await.unwrap(), None, "{drv} {attempt:?}");
-        assert_eq!(world.logs.follow(drv, attempt, 0).count().await, 0, "{drv} {attempt:?}");
+        assert_eq!(world.logs.follow(drv, attempt, 0, Until::Ended).count().await, 0, "{drv} {attempt:?}");
     }
 }
 
@@ -102,7 +118,7 @@ async fn a_follower_gets_each_byte_once_and_then_the_end() {
     for number in 0..20_000 {
         log.line(None, format!("early {number}").as_bytes());
     }
-    let follower = world.logs.follow(ID, None, 3);
+    let follower = world.logs.follow(ID, None, 3, Until::Ended);
     let writer = tokio::task::spawn_blocking(move || {
         for number in 0..20_000 {
             log.line(None, format!("late {number}").as_bytes());
@@ -122,7 +138,7 @@ async fn a_follower_gets_each_byte_once_and_then_the_end() {
     assert!(!live && whole.ends_with("late 19999\n"));
     assert!(text == whole.as_bytes());
     // whoever comes late gets the same
-    let late: Vec<_> = world.logs.follow(ID, None, 3).map(|chunk| chunk.unwrap().bytes).collect().await;
+    let late: Vec<_> = world.logs.follow(ID, None, 3, Until::Ended).map(|chunk| chunk.unwrap().bytes).collect().await;
     assert!(late.concat() == whole.as_bytes());
 }
 
@@ -132,12 +148,12 @@ async fn a_crash_leaves_what_was_written_out() {
     let mut log = world.begin(FIRST);
     log.line(None, b"before");
     log.finish().unwrap();
-    let file = world.logs.0.file(&world.logs.key(ID, None).unwrap());
+    let file = world.file();
     let mut bytes = std::fs::read(&file).unwrap();
-    bytes.extend_from_slice(&frames::pack(b"torn").unwrap()[..7]);
+    bytes.extend_from_slice(&Packer::new().unwrap().pack(b"torn").unwrap()[..7]);
     std::fs::write(&file, bytes).unwrap();
     assert_eq!(world.text(LogRange::All).await.1, "before\n");
-    assert_eq!(world.logs.follow(ID, None, 0).count().await, 1);
+    assert_eq!(world.logs.follow(ID, None, 0, Until::Ended).count().await, 1);
 }
 
 #[test]
@@ -148,9 +164,90 @@ fn a_writer_that_is_dropped_ends_its_log() {
     log.line(Some(&DRV.parse().unwrap()), b"own");
     drop(log);
     assert!(world.logs.0.live().is_empty());
-    let key = world.logs.key(ID, None).unwrap();
-    let text = reader::read(&world.logs.0, &key, LogRange::All).unwrap().unwrap();
-    assert_eq!(text.bytes, b"dep> other\nown\n");
+    assert_eq!(world.log().text(LogRange::All).unwrap().bytes, b"dep> other\nown\n");
+}
+
+/// Lines that fill some frames, with phases among them.
+fn three_phases(log: &mut LogWriter) {
+    log.phase("unpackPhase");
+    for number in 0..5_000 {
+        log.line(None, format!("unpack {number}").as_bytes());
+    }
+    log.phase("emptyPhase");
+    log.phase("buildPhase");
+    for number in 0..10_000 {
+        log.line(None, format!("build {number}").as_bytes());
+    }
+}
+
+#[tokio::test]
+async fn phases_are_marked_where_they_begin() {
+    let world = World::new();
+    let mut log = world.begin(FIRST);
+    three_phases(&mut log);
+    let mut log = Some(log);
+    for live in [true, false] {
+        let page = world.logs.page(ID, None, Some(5_001), 2).await.unwrap().unwrap();
+        assert_eq!((page.text.as_slice(), page.live), (b"build 0\nbuild 1\n".as_slice(), live));
+        let marks: Vec<_> = page.phases.iter().map(|phase| (phase.name.as_str(), phase.line)).collect();
+        assert_eq!(marks, [("unpackPhase", 1), ("emptyPhase", 5_001), ("buildPhase", 5_001)]);
+        let chunks = world.logs.follow(ID, None, 0, Until::Offset(page.length));
+        let chunks: Vec<_> = chunks.map(Result::unwrap).collect().await;
+        let heard: Vec<_> = chunks.iter().flat_map(|chunk| chunk.phases.clone()).collect();
+        assert_eq!(heard, page.phases);
+        if let Some(log) = log.take().filter(|_| live) {
+            log.finish().unwrap();
+        }
+    }
+}
+
+#[test]
+fn the_file_is_plain_zstd_and_any_part_is_found_by_its_table() {
+    let world = World::new();
+    let mut log = world.begin(FIRST);
+    three_phases(&mut log);
+    log.finish().unwrap();
+    let whole = world.log().text(LogRange::All).unwrap().bytes;
+    let mut plain = Vec::new();
+    zstd::Decoder::new(File::open(world.file()).unwrap()).unwrap().read_to_end(&mut plain).unwrap();
+    assert!(plain == whole);
+
+    let by_table = Index::load(&mut File::open(world.file()).unwrap()).unwrap();
+    assert!(by_table.span(0, u64::MAX).1.len() > 2);
+    // the table says what walking finds
+    let bytes = std::fs::read(world.file()).unwrap();
+    let mut torn = tempfile::tempfile().unwrap();
+    torn.write_all(&bytes[..bytes.len() - 1]).unwrap();
+    assert_eq!(Index::load(&mut torn).unwrap(), by_table);
+    // and so do zstd's own tools: the sizes of its rows lead from frame to frame
+    let rows = u32::from_le_bytes(bytes[bytes.len() - 9..][..4].try_into().unwrap()) as usize;
+    let table = bytes.len() - 9 - 8 * rows;
+    let mut at = 0;
+    for row in bytes[table..table + 8 * rows].chunks_exact(8) {
+        let frame = Frame::first(&bytes[at..]).unwrap();
+        assert_eq!(frame.packed_length() as u32, u32::from_le_bytes(row[..4].try_into().unwrap()));
+        assert_eq!(frame.text().unwrap().len() as u32, u32::from_le_bytes(row[4..].try_into().unwrap()));
+        at += frame.packed_length();
+    }
+    assert_eq!(at, table - 8);
+}
+
+#[tokio::test]
+async fn a_page_of_long_lines_is_short_and_says_where_it_ends() {
+    let world = World::new();
+    let mut log = world.begin(FIRST);
+    let long = "x".repeat(900_000);
+    for _ in 0..8 {
+        log.line(None, long.as_bytes());
+    }
+    let page = async |first, count| world.logs.page(ID, None, first, count).await.unwrap().unwrap();
+    let shown = |page: &LogPage| (page.first, page.text.iter().filter(|byte| **byte == b'\n').count(), page.total, page.offset);
+    let line = 900_001;
+    assert_eq!(shown(&page(None, 2000).await), (5, 4, 8, 8 * line));
+    assert_eq!(shown(&page(Some(1), 2000).await), (1, 4, 8, 4 * line));
+    assert_eq!(shown(&page(Some(8), 2000).await), (8, 1, 8, 8 * line));
+    assert_eq!(shown(&page(Some(99), 2000).await), (8, 1, 8, 8 * line));
+    assert_eq!(shown(&page(Some(2), 1).await), (2, 1, 8, 2 * line));
 }
 
 proptest! {
@@ -173,8 +270,7 @@ proptest! {
             text.push(b'\n');
         }
         let log = if ended { log.finish().unwrap(); None } else { Some(log) };
-        let key = world.logs.key(ID, None).unwrap();
-        let read = |want| { let text = reader::read(&world.logs.0, &key, want).unwrap().unwrap(); (text.offset as usize, text.bytes) };
+        let read = |want| { let text = world.log().text(want).unwrap(); (text.offset as usize, text.bytes) };
         let at = text.len().min(offset as usize);
         prop_assert!(read(LogRange::All) == (0, text.clone()));
         prop_assert!(read(LogRange::From(offset)) == (at, text[at..].to_vec()));

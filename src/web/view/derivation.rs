@@ -10,6 +10,7 @@ use super::parts::{Tone, ago, bytes, chip, count, drv_link, outcome_chip, query_
 use crate::db::AttemptRow;
 use crate::domain::DrvPath;
 use crate::store::derivation::Derivation;
+use crate::store::logs::Phase;
 
 /// Lines of a log on one page.
 pub const LINES: usize = 2000;
@@ -24,7 +25,10 @@ pub struct LogView<'a> {
     pub total: usize,
     /// Where the text that is not on the page yet begins, in bytes.
     pub offset: u64,
+    /// Its end is on the page, and the build still runs.
     pub live: bool,
+    /// Of the whole log.
+    pub phases: &'a [Phase],
 }
 
 pub struct DerivationPage<'a> {
@@ -134,6 +138,7 @@ fn log(view: &DerivationPage<'_>) -> Markup {
                         a href=(raw) { "raw" }
                     }
                 }
+                (phases(view.drv, log))
                 (parts_of(view.drv, log))
                 div #log data-lines=(log.first + log.lines.len() - 1) data-follow=[log.live.then(|| format!("{raw}?offset={}", log.offset))] {
                     @if log.total == 0 && !log.live { p.empty { "The log is empty." } }
@@ -170,13 +175,40 @@ fn parts_of(drv: &DrvPath, log: &LogView<'_>) -> Markup {
     }
 }
 
+/// Where the builder's phases begin, each a link to its first line; new ones are added as the log grows.
+fn phases(drv: &DrvPath, log: &LogView<'_>) -> Markup {
+    html! {
+        nav.phases aria-label="Phases" #phases hidden[log.phases.is_empty()] {
+            span { "Phases" }
+            ol {
+                @for phase in log.phases { li { a href=(phase_href(drv, log, phase)) { (phase.name) } } }
+            }
+        }
+    }
+}
+
+/// On this page, or on the one where it is.
+fn phase_href(drv: &DrvPath, log: &LogView<'_>, phase: &Phase) -> String {
+    let here =
+        (log.first..log.first + log.lines.len()).contains(&(phase.line as usize)) || log.live && phase.line as usize >= log.first;
+    let elsewhere = if here {
+        String::new()
+    } else {
+        format!("/drv/{}?attempt={}&from={}", drv.base_name(), query_value(log.attempt), phase.line)
+    };
+    format!("{elsewhere}#L{}", phase.line)
+}
+
 fn numbered(log: &LogView<'_>) -> Markup {
     let mut style = ansi::Style::default();
+    let mut phases = log.phases.iter().skip_while(|phase| (phase.line as usize) < log.first).peekable();
     html! {
         div.log.whole tabindex="0" role="group" aria-labelledby="log-title" {
             ol {
                 @for (number, line) in (log.first..).zip(&log.lines) {
-                    li #{ "L" (number) } { a href={ "#L" (number) } { (number) } span { (ansi::line(line, &mut style)) } }
+                    // of those that print nothing, the last
+                    @let begun = std::iter::from_fn(|| phases.next_if(|phase| phase.line as usize == number)).last();
+                    li #{ "L" (number) } data-phase=[begun.map(|phase| &phase.name)] { a href={ "#L" (number) } { (number) } span { (ansi::line(line, &mut style)) } }
                 }
             }
         }
