@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use builds::{World, eventually};
 use groups::groups_of;
-use snowgate::cgroup::{Account, Limits};
+use snowgate::cgroup::{Account, Ground, Limits};
 use snowgate::domain::{DrvPath, Outcome};
 use snowgate::store::{Cells, ClientSettings, Discard, last_daemon_ended};
 
 fn cells(world: &World) -> Option<Cells> {
-    Cells::own(&world.nix).inspect_err(|reason| eprintln!("not tested: {reason}")).ok()
+    Cells::own(&world.nix, Ground::open()).inspect_err(|reason| eprintln!("not tested: {reason}")).ok()
 }
 
 /// The outcome, or how the connection broke; what was used; and who was left at that moment.

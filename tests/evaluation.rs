@@ -1,13 +1,18 @@
 //! The evaluator against real Nix: every kind of error, nested sets, one constant path, confinement.
 
+#[path = "support/groups.rs"]
+mod groups;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use groups::groups_of;
+use snowgate::cgroup::{self, Ground};
 use snowgate::config::repository::{Jobset, JobsetSource};
 use snowgate::domain::{Attr, AttrPath, Evaluation, System};
 use snowgate::eval::trace::Known;
-use snowgate::eval::{Confinement, Evaluator, Limits, Request, wholly_known};
+use snowgate::eval::{Confinement, Enclosure, Evaluator, Limits, Request, wholly_known};
 
 struct Tree {
     directory: tempfile::TempDir,
@@ -83,6 +88,42 @@ fn told(evaluation: &Evaluation) -> BTreeMap<String, String> {
             (path.to_string(), text)
         })
         .collect()
+}
+
+#[actix::test]
+async fn an_evaluating_process_has_a_control_group_that_ends_with_it() {
+    let ground = match Ground::open() {
+        Ok(ground) => ground,
+        Err(reason) => return eprintln!("not tested: {reason}"),
+    };
+    // exponential in the length of the text
+    let tree = Tree::new(&format!(
+        r#"{PRELUDE} {{ a = d "a"; slow = builtins.match "(a*)*b" "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"; }}"#
+    ));
+    let evaluator = tree.evaluator(Limits { seconds_per_attribute: 3, ..LIMITS });
+    let evaluator = evaluator.within(Enclosure::new(ground, cgroup::Limits::default()));
+    let request = tree.request();
+    let inside = async {
+        loop {
+            let groups =
+                groups_of(std::process::id()).into_iter().flat_map(|own| std::fs::read_dir(own).into_iter().flatten().flatten());
+            let memory = groups.map(|group| group.path()).find(|group| {
+                std::fs::read_to_string(group.join("cgroup.procs")).is_ok_and(|processes| !processes.is_empty())
+                    && (group.join("memory.limit_in_bytes").exists() || group.join("memory.max").exists())
+            });
+            match memory {
+                Some(group) => return group,
+                None => tokio::task::yield_now().await,
+            }
+        }
+    };
+    let (evaluated, group) = tokio::join!(evaluator.evaluate(&request, None, Arc::new(|_, _, _| {})), inside);
+    let told = told(&evaluated.unwrap().evaluation);
+    assert_eq!(told["a"], "a");
+    assert!(told["slow"].contains("3 s"), "{told:#?}");
+    assert!(!group.exists(), "{}", group.display());
+    drop(evaluator);
+    assert_eq!(groups_of(std::process::id()), Vec::<PathBuf>::new());
 }
 
 #[actix::test]

@@ -18,11 +18,12 @@ use super::post::{Post, Tenure, supervise};
 use super::recorder::agenda::Agenda;
 use super::reviewer::{Desk, LogUrls};
 use super::scheduler::{Builder, Deps, Patience, Roster, Scheduler};
+use crate::cgroup::Ground;
 use crate::config::StateDir;
 use crate::config::server::Settings;
 use crate::config::watch::Live;
 use crate::db::Db;
-use crate::eval::{self, Confinement, Limits};
+use crate::eval::{self, Confinement, Enclosure, Limits};
 use crate::git::Worktrees;
 use crate::store::logs::Logs;
 use crate::store::{BinaryCaches, ClientSettings, Nix, Store, last_daemon_ended};
@@ -94,7 +95,15 @@ pub async fn open(
     let house = |error: &dyn std::fmt::Display| CannotOpen::House(error.to_string());
     let store = Store::new(&nix, client_settings(settings, &options));
     let logs = Logs::open(state.logs()).map_err(|error| house(&format!("{}: {error}", state.logs().display())))?;
+    let ground = Ground::open();
     let evaluator = open_evaluator(program, settings, state, &nix, purpose, &events)?;
+    let evaluator = match &ground {
+        Ok(ground) => evaluator.within(Enclosure::new(ground.clone(), settings.build.slot_limits())),
+        Err(reason) => {
+            tracing::info!("evaluating processes have no control groups: {reason}");
+            evaluator
+        }
+    };
     let confinement = evaluator.confinement().clone();
     let worktrees = Worktrees::open(&state.trees(), WORKTREES).map_err(|error| house(&error))?;
     let agenda = Agenda::default();
@@ -124,7 +133,7 @@ pub async fn open(
     let offered = nix.offered().into_iter().chain(options.clone()).collect();
     let cells = match purpose {
         For::OneEvaluation => Err("nothing is built".to_owned()),
-        For::OneReview | For::Serving => cells(&settings.build, &nix).await,
+        For::OneReview | For::Serving => cells(&settings.build, &nix, ground).await,
     };
     let classes = classes(&settings.build, local_offer(&offered), processors(), cells.as_ref().ok());
     let limiting = limiting(&cells, &classes);

@@ -2,7 +2,9 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use cgroups_rs::blkio::BlkIoController;
 use cgroups_rs::cgroup::Cgroup;
@@ -16,7 +18,7 @@ use nix::unistd::Pid;
 
 use super::ground::Own;
 use super::place::Version;
-use super::{Account, Limits, ends};
+use super::{Account, Ground, Limits, ends};
 
 /// A group without groups below it. Dropping it kills whoever is left in it, and waits for their end: not for a thread that others
 /// wait for.
@@ -28,12 +30,25 @@ pub struct Group {
     _own: std::sync::Arc<Own>,
 }
 
+/// A group to be made when a program is started.
+#[derive(Clone)]
+pub struct Confined {
+    pub ground: Ground,
+    pub limits: Limits,
+}
+
+impl Confined {
+    pub fn group(&self) -> io::Result<Group> {
+        self.ground.group(&self.limits)
+    }
+}
+
 /// The ways into a group, opened beforehand: between fork and exec nothing may be allocated.
-pub struct Doors(Vec<File>);
+struct Doors(Vec<File>);
 
 impl Doors {
     /// Moves the calling process in. Async-signal-safe.
-    pub fn enter(&mut self) -> io::Result<()> {
+    fn enter(&mut self) -> io::Result<()> {
         // 0: who writes
         self.0.iter_mut().try_for_each(|door| door.write_all(b"0"))
     }
@@ -52,7 +67,18 @@ impl Group {
         Ok(group)
     }
 
-    pub fn doors(&self) -> io::Result<Doors> {
+    /// Has what is started by this command enter before it becomes its program.
+    pub fn receive(&self, command: &mut Command) -> io::Result<()> {
+        let mut doors = self.doors()?;
+        // SAFETY: write is async-signal-safe; nothing is allocated.
+        #[allow(unsafe_code)]
+        unsafe {
+            command.pre_exec(move || doors.enter());
+        }
+        Ok(())
+    }
+
+    fn doors(&self) -> io::Result<Doors> {
         let open = |dir: &PathBuf| {
             let file = dir.join("cgroup.procs");
             File::options().write(true).open(&file).map_err(|fault| about(&file, &fault))

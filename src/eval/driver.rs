@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use anyhow::Context;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::pipe;
 use tokio::task::JoinHandle;
@@ -17,6 +18,7 @@ use tokio::task::JoinHandle;
 use super::confine::{self, Spec};
 use super::trace::frames::MARKS;
 use super::trace::library;
+use crate::cgroup::Confined;
 
 pub const DRIVER: &str = include_str!("driver.nix");
 
@@ -40,6 +42,8 @@ pub struct Launch {
     pub driver: PathBuf,
     /// Where the tree is seen.
     pub tree: PathBuf,
+    /// `None`: this machine allows no groups.
+    pub confined: Option<Confined>,
 }
 
 /// A process, its pipes and who waits for it.
@@ -109,13 +113,22 @@ impl Driver {
         } else {
             (None, Stdio::null())
         };
-        let mut child = confine::command(&launch.snowgate, &spec)?
-            .stdin(Stdio::from(their_stdin))
-            .stdout(stdout)
-            .stderr(Stdio::from(their_stderr))
-            .spawn()?;
+        let mut command = confine::command(&launch.snowgate, &spec)?;
+        command.stdin(Stdio::from(their_stdin)).stdout(stdout).stderr(Stdio::from(their_stderr));
+        let group = launch.confined.as_ref().map(Confined::group).transpose().context("control group")?;
+        if let Some(group) = &group {
+            group.receive(&mut command).context("control group")?;
+        }
+        let mut child = command.spawn()?;
+        // our copies of its ends of the pipes: while they are open, its end would not be seen
+        drop(command);
         let process = Process::open(child.id(), launch.spec.stage.is_some())?;
-        let ended = tokio::task::spawn_blocking(move || wait(&mut child));
+        let ended = tokio::task::spawn_blocking(move || {
+            let usage = wait(&mut child);
+            // whatever it left ends with it
+            drop(group);
+            usage
+        });
         let mut driver = Self {
             stdin,
             stderr: BufReader::with_capacity(1 << 16, stderr),

@@ -8,6 +8,7 @@ use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use super::confine::{self, Confinement, Urgency};
 use super::driver::{DRIVER, Driver, Heard, Launch, Telling};
+use super::enclosure::Enclosure;
 use super::frontier::{Found, Frontier, Results, Root};
 use super::launch::StoreView;
 use super::plan::Plan;
@@ -33,6 +34,7 @@ pub struct Evaluator {
     pub(super) other_user: bool,
     pub(super) limits: Limits,
     pub(super) urgency: Urgency,
+    pub(super) enclosure: Option<Enclosure>,
     /// A place for each evaluating process of the house: evaluations that run at once share them.
     pub(super) places: Arc<Semaphore>,
     /// How many there are in all.
@@ -61,6 +63,7 @@ impl Evaluator {
             other_user: true,
             limits,
             urgency: Urgency::Usual,
+            enclosure: None,
             places: Arc::new(Semaphore::new(places.max(1))),
             house: places,
             probed: Arc::default(),
@@ -81,6 +84,11 @@ impl Evaluator {
     /// The same one, whose processes take only what others leave of the processors.
     pub fn when_idle(&self) -> Self {
         Self { urgency: Urgency::WhenIdle, ..self.clone() }
+    }
+
+    /// The same one, whose processes have control groups.
+    pub fn within(&self, enclosure: Enclosure) -> Self {
+        Self { enclosure: Some(enclosure), ..self.clone() }
     }
 
     /// The same one, whose recordings know what is read of these files, which must be those of their tree.

@@ -9,6 +9,7 @@ use super::terms::{EvalFailure, Request};
 use super::trace::frames::MARKS;
 use super::trace::library;
 use super::{flake, message, nix_text};
+use crate::cgroup::Confined;
 use crate::config::repository::{Jobset, JobsetSource};
 
 /// Where every tree stands for the process that evaluates it, so that two worktrees of one tree give the same derivations. The last
@@ -88,12 +89,14 @@ impl Evaluator {
             nix_text::string(request.system.as_str()),
             request.jobset.force_recurse
         );
-        Ok(Launch { snowgate: self.snowgate.clone(), spec, arguments, driver, tree })
+        let confined = self.confined(false);
+        Ok(Launch { snowgate: self.snowgate.clone(), spec, arguments, driver, tree, confined })
     }
 
     /// Makes the process tell what it reads, and let itself be forked. `copies` are shown in place of files of the tree, whose paths
     /// are relative to it; theirs must be for everybody to read, with the mode of what they stand for.
     pub(super) fn traced(&self, mut launch: Launch, copies: impl IntoIterator<Item = (PathBuf, PathBuf)>) -> Launch {
+        launch.confined = self.confined(true);
         let spec = &mut launch.spec;
         spec.trace = true;
         spec.views.push(View { source: library::path(&self.directory), target: library::SEEN.into() });
@@ -102,6 +105,10 @@ impl Evaluator {
         let forking = [("LD_PRELOAD", library::SEEN), ("GC_MARKERS", "1")];
         spec.environment.extend(forking.map(|(name, value)| (name.to_owned(), value.to_owned())));
         launch
+    }
+
+    fn confined(&self, forks: bool) -> Option<Confined> {
+        self.enclosure.as_ref().map(|enclosure| enclosure.of(self.limits.memory_bytes, forks, self.urgency))
     }
 
     fn tree_for(&self, checkout: &Path) -> PathBuf {

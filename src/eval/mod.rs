@@ -11,6 +11,7 @@
 pub mod confine;
 mod details;
 mod driver;
+mod enclosure;
 mod evaluator;
 mod flake;
 mod frontier;
@@ -30,6 +31,7 @@ mod worker;
 
 pub use confine::Confinement;
 pub use details::{Details, NotDescribed, Target};
+pub use enclosure::Enclosure;
 pub use evaluator::{Evaluator, wholly_known};
 pub use frontier::Found;
 pub use store_access::StoreSocket;

@@ -5,10 +5,10 @@
 
 use std::path::PathBuf;
 
-use super::daemon::{Confined, Daemon, Held, Program};
+use super::daemon::{Daemon, Held, Program};
 use super::worker::{Control, Worker};
 use super::{Connection, Nix, StoreError, Transport};
-use crate::cgroup::{Account, Ground, Limits};
+use crate::cgroup::{Account, Confined, Ground, Limits, NoGround};
 
 /// Where cells come from.
 #[derive(Clone)]
@@ -44,16 +44,16 @@ pub enum NoCells {
     )]
     NotOurStore(String),
     #[error(transparent)]
-    NoGround(#[from] crate::cgroup::NoGround),
+    NoGround(#[from] NoGround),
 }
 
 impl Cells {
-    /// Of our own daemons, on a ground that we make.
-    pub fn own(nix: &Nix) -> Result<Self, NoCells> {
+    /// Of our own daemons, on our ground.
+    pub fn own(nix: &Nix, ground: Result<Ground, NoGround>) -> Result<Self, NoCells> {
         match &nix.transport {
             Transport::Socket(_) | Transport::Ssh(_) => Err(NoCells::NotOurStore(nix.transport.to_string())),
             Transport::Stdio { program, store, options } => {
-                Ok(Self(Source::Own { ground: Ground::open()?, program: Program::trusting(program, store, options) }))
+                Ok(Self(Source::Own { ground: ground?, program: Program::trusting(program, store, options) }))
             }
         }
     }

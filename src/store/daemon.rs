@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use nix::unistd::Pid;
 use tokio::sync::oneshot;
 
-use crate::cgroup::{Account, Ground, Group, Limits};
+use crate::cgroup::{Account, Confined, Group};
 
 /// How long a daemon may take to end by itself once its stream is closed. Then it is asked to, again and again: its own check for
 /// an interruption and its wait for the builder's output are not one step, so that it may miss one that comes in between.
@@ -48,13 +48,6 @@ pub(super) enum Trust {
     Trusted,
     /// Since Nix 2.15; older ones don't start so.
     Untrusted,
-}
-
-/// A control group to be made for a daemon.
-#[derive(Clone)]
-pub(super) struct Confined {
-    pub ground: Ground,
-    pub limits: Limits,
 }
 
 /// A running daemon. Dropping it begins its end; the keeper thread sees to the rest.
@@ -100,12 +93,6 @@ impl Held {
 impl Stay {
     fn group(&self) -> MutexGuard<'_, Group> {
         self.group.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Confined {
-    fn group(&self) -> io::Result<Group> {
-        self.ground.group(&self.limits)
     }
 }
 
@@ -240,12 +227,7 @@ fn keep(
 fn spawn(mut command: Command, confined: Option<Confined>) -> io::Result<(Child, Option<Arc<Stay>>)> {
     let group = confined.as_ref().map(Confined::group).transpose()?;
     if let Some(group) = &group {
-        let mut doors = group.doors()?;
-        // SAFETY: write is async-signal-safe; nothing is allocated.
-        #[allow(unsafe_code)]
-        unsafe {
-            command.pre_exec(move || doors.enter());
-        }
+        group.receive(&mut command)?;
     }
     // our copies of the child's end of the stream go with the command: while they are open, the end of the child would not be seen
     let child = command.spawn()?;

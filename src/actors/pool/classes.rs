@@ -6,7 +6,7 @@ use super::lodging::Quarters;
 use crate::actors::house::Limiting;
 use crate::actors::scheduler::Builder;
 use crate::build::Offer;
-use crate::cgroup::Limits;
+use crate::cgroup::{Ground, Limits, NoGround};
 use crate::config::server::{Build, WORKER_SOCKET};
 use crate::store::{Cells, Nix};
 
@@ -22,11 +22,11 @@ pub struct Class {
 }
 
 /// How builds here can be kept apart; or why they can't be, with the way out.
-pub async fn cells(build: &Build, nix: &Nix) -> Result<Cells, String> {
+pub async fn cells(build: &Build, nix: &Nix, ground: Result<Ground, NoGround>) -> Result<Cells, String> {
     if let Some(socket) = &build.worker {
         return Ok(Cells::of_worker(socket.clone()));
     }
-    let own = match Cells::own(nix) {
+    let own = match Cells::own(nix, ground) {
         Ok(own) => return Ok(own),
         Err(reason) => reason,
     };

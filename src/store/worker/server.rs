@@ -11,8 +11,8 @@ use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockType, getsockopt, recv
 
 use super::peers::Admitted;
 use super::protocol::{self, Answer, Request};
-use crate::cgroup::{Ground, Limits, NoGround};
-use crate::store::daemon::{Confined, Daemon, Held, Program, Trust};
+use crate::cgroup::{Confined, Ground, Limits, NoGround};
+use crate::store::daemon::{Daemon, Held, Program, Trust};
 use crate::store::{ClientSettings, Connection, Nix, Transport};
 
 /// How long a client may take to say what it wants.
