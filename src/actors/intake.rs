@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, ContextFutureSpawner, Handler, Message, ResponseActFuture,
-    StreamHandler, WrapFuture,
+    SpawnHandle, StreamHandler, WrapFuture,
 };
 use futures_util::StreamExt;
 
@@ -22,7 +22,7 @@ use crate::config::server::{Repository as Configured, Settings};
 use crate::db::{NewReview, PullFilter, PullRow, PullState, RepositoryRow, ReviewRow};
 use crate::domain::{CommitId, RepositoryName, ReviewId, System};
 use crate::forge::local::LocalForge;
-use crate::forge::{BranchState, Forge, RepositoryState};
+use crate::forge::{Forge, ForgeError, Number, OpenChange, RepositoryState, Standing};
 use crate::review::report::{Revision, State};
 
 pub const MAILBOX: usize = 1024;
@@ -31,7 +31,24 @@ pub struct Intake {
     configuration: Arc<Configuration>,
     reviews: Reviews,
     agenda: Agenda,
-    forges: BTreeMap<RepositoryName, Arc<LocalForge>>,
+    watched: BTreeMap<RepositoryName, Watched>,
+}
+
+/// A repository that is read each time that something says so.
+struct Watched {
+    forge: Arc<dyn Forge>,
+    reading: Reading,
+    /// Gives its hints.
+    hints: SpawnHandle,
+}
+
+/// Two readings of one repository at once could begin two reviews of one change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    No,
+    Now,
+    /// What is being read may have changed since.
+    NowAndAgain,
 }
 
 /// What an Intake works with.
@@ -95,28 +112,27 @@ pub enum Seen {
 
 impl Intake {
     pub fn new(configuration: Arc<Configuration>, reviews: Reviews, agenda: Agenda) -> Self {
-        Self { configuration, reviews, agenda, forges: BTreeMap::new() }
+        Self { configuration, reviews, agenda, watched: BTreeMap::new() }
     }
 
-    fn open(&self, configured: &Configured) -> impl Future<Output = Result<LocalForge, crate::forge::ForgeError>> + use<> {
+    fn open(&self, configured: &Configured) -> impl Future<Output = Result<LocalForge, ForgeError>> + use<> {
         let Configured { name, path, base_branch } = configured.clone();
         LocalForge::open(name, path, base_branch, self.configuration.scratch.clone())
     }
 
     /// Opens a repository, takes up its reviews and watches it; one that can't be opened is tried again after a while.
     fn take_up(&self, configured: Configured, context: &mut Context<Self>) {
-        let (opening, visit, name) = (self.open(&configured), self.visit(), configured.name.clone());
+        let (opening, visit) = (self.open(&configured), self.visit());
         let opened = async move {
             match opening.await {
                 Ok(forge) => {
                     // what was under way when the house last closed goes on
-                    let forge = Arc::new(forge);
                     visit.resume(&forge).await;
-                    Ok(forge)
+                    Ok(Arc::new(forge))
                 }
                 Err(error) => {
                     tracing::error!("{} can't be read: {error}", configured.name);
-                    visit.unreadable(&configured, error.to_string()).await;
+                    visit.unreadable(Unreadable::of(&configured), error.to_string()).await;
                     Err(configured)
                 }
             }
@@ -129,13 +145,62 @@ impl Intake {
                     return;
                 }
             };
-            // watch first, then read: what happens in between is not missed
-            let watched = name.clone();
-            let hints = forge.watch(intake.configuration.poll).map(move |()| Look(watched.clone()));
-            intake.forges.insert(name.clone(), forge);
-            context.add_stream(futures_util::stream::once(std::future::ready(Look(name))).chain(hints));
+            intake.watch(forge, intake.configuration.poll, context);
         });
         context.spawn(watched);
+    }
+
+    fn watch(&mut self, forge: Arc<dyn Forge>, every: Duration, context: &mut Context<Self>) {
+        // watch first, then read: what happens in between is not missed
+        let (name, watched) = (forge.name().clone(), forge.name().clone());
+        let hints = forge.watch(every).map(move |()| Look(watched.clone()));
+        let hints = context.add_stream(futures_util::stream::once(std::future::ready(Look(name.clone()))).chain(hints));
+        if let Some(before) = self.watched.insert(name, Watched { forge, reading: Reading::No, hints }) {
+            context.cancel_future(before.hints);
+        }
+    }
+
+    /// Reads a repository, then makes what is stored agree with it. A long reading, such as the first of a large repository, keeps
+    /// nobody else waiting; what was read is taken up at once, before anything else is heard.
+    fn look(&mut self, name: &RepositoryName, context: &mut Context<Self>) {
+        let visit = self.visit();
+        let Some(watched) = self.watched.get_mut(name) else { return };
+        if watched.reading != Reading::No {
+            watched.reading = Reading::NowAndAgain;
+            return;
+        }
+        watched.reading = Reading::Now;
+        let forge = watched.forge.clone();
+        let read = async move {
+            let read = visit.read(&*forge).await;
+            (visit, forge, read)
+        };
+        let taken_up = read.into_actor(self).map(|(visit, forge, read), intake, context: &mut Context<Self>| {
+            let taken_up = async move {
+                visit.take_up(&*forge, read).await;
+                forge
+            };
+            let over = |forge: Arc<dyn Forge>, intake: &mut Self, context: &mut Context<Self>| {
+                intake.looked(&forge, context);
+            };
+            taken_up.into_actor(intake).map(over).wait(context);
+        });
+        context.spawn(taken_up);
+    }
+
+    fn forges(&self) -> BTreeMap<RepositoryName, Arc<dyn Forge>> {
+        self.watched.iter().map(|(name, watched)| (name.clone(), watched.forge.clone())).collect()
+    }
+
+    fn looked(&mut self, forge: &Arc<dyn Forge>, context: &mut Context<Self>) {
+        let name = forge.name().clone();
+        // another may have taken its place meanwhile, and is read by itself
+        let Some(watched) = self.watched.get_mut(&name).filter(|watched| Arc::ptr_eq(&watched.forge, forge)) else { return };
+        let again = watched.reading == Reading::NowAndAgain;
+        watched.reading = Reading::No;
+        if again {
+            self.look(&name, context);
+        }
     }
 
     fn visit(&self) -> Visit {
@@ -156,10 +221,7 @@ impl Actor for Intake {
 
 impl StreamHandler<Look> for Intake {
     fn handle(&mut self, Look(name): Look, context: &mut Context<Self>) {
-        let Some(forge) = self.forges.get(&name).cloned() else { return };
-        let visit = self.visit();
-        // one reading at a time, so that two never begin two reviews of one change
-        async move { visit.look(&forge).await }.into_actor(self).wait(context);
+        self.look(&name, context);
     }
 
     fn finished(&mut self, _: &mut Context<Self>) {
@@ -180,7 +242,7 @@ impl Handler<Rerun> for Intake {
 
     fn handle(&mut self, Rerun(id): Rerun, _: &mut Context<Self>) -> Self::Result {
         let visit = self.visit();
-        let forges = self.forges.clone();
+        let forges = self.forges();
         Box::pin(
             async move {
                 let row = visit.row(&id).await?;
@@ -192,7 +254,7 @@ impl Handler<Rerun> for Intake {
                 }
                 let (base, head) = (revision(row.base_rev, row.base_ref), revision(row.head_rev, row.head_ref));
                 let wishes = Wishes { retry: Retry::BuildAgain, reuse: Reuse::Known, ..Wishes::default() };
-                visit.begin(forge, row.number, base, head, wishes, None).await?;
+                visit.begin(&**forge, row.number, base, head, wishes, None).await?;
                 Ok(())
             }
             .into_actor(self),
@@ -219,12 +281,13 @@ impl Handler<Distrust> for Intake {
     type Result = ResponseActFuture<Self, Result<Seen, crate::db::DbError>>;
 
     fn handle(&mut self, alarm: Distrust, _: &mut Context<Self>) -> Self::Result {
-        let (visit, forges) = (self.visit(), self.forges.clone());
-        let seen = if forges.len() < self.configuration.repositories.len() { Seen::NotAll } else { Seen::All };
+        let (visit, forges) = (self.visit(), self.forges());
+        let all = self.configuration.repositories.iter().all(|configured| forges.contains_key(&configured.name));
+        let seen = if all { Seen::All } else { Seen::NotAll };
         Box::pin(
             async move {
                 for forge in forges.values() {
-                    visit.distrust(forge, &alarm).await?;
+                    visit.distrust(&**forge, &alarm).await?;
                 }
                 Ok(seen)
             }
@@ -257,31 +320,45 @@ impl Visit {
         }
     }
 
-    async fn look(&self, forge: &LocalForge) {
+    async fn read(&self, forge: &dyn Forge) -> Result<RepositoryState, String> {
+        let filter = PullFilter { repository: Some(forge.name().clone()), state: Some(PullState::Open), ..PullFilter::default() };
+        let held_open = self.reviews.desk().db.pulls(filter).await.map_err(|error| error.to_string())?;
+        let held_open = held_open.into_iter().map(|(pull, _)| pull.number).collect();
+        forge.read(held_open).await.map_err(|error| error.to_string())
+    }
+
+    async fn take_up(&self, forge: &dyn Forge, read: Result<RepositoryState, String>) {
         let name = forge.name().clone();
-        let looked = match forge.read().await {
+        let taken_up = match read {
             Ok(state) => self.apply(forge, state).await.map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(error),
         };
-        if let Err(error) = looked {
+        if let Err(error) = taken_up {
             tracing::warn!("{name} can't be read: {error}");
-            if let Some(configured) = self.configuration.repositories.iter().find(|configured| configured.name == name) {
-                self.unreadable(configured, error).await;
-            }
+            let unreadable = Unreadable {
+                name: name.clone(),
+                path: forge.repository().path().to_owned(),
+                base_branch: self.configured(&name).and_then(|configured| configured.base_branch.clone()),
+                url: forge.url(),
+            };
+            self.unreadable(unreadable, error).await;
         }
         self.reviews.desk().events.send(Event::Repository { repository: name });
     }
 
+    fn configured(&self, name: &RepositoryName) -> Option<&Configured> {
+        self.configuration.repositories.iter().find(|configured| configured.name == *name)
+    }
+
     /// Makes the stored pull requests and the open reviews agree with what was read.
-    async fn apply(&self, forge: &LocalForge, state: RepositoryState) -> Result<(), crate::db::DbError> {
+    async fn apply(&self, forge: &dyn Forge, state: RepositoryState) -> Result<(), crate::db::DbError> {
         let db = &self.reviews.desk().db;
         let name = forge.name();
-        let path = forge.repository().path().to_owned();
         db.upsert_repository(RepositoryRow {
             name: name.clone(),
-            path,
+            path: forge.repository().path().to_owned(),
             base_branch: state.base_branch.clone(),
-            url: None,
+            url: forge.url(),
             read_at: Some(jiff::Timestamp::now()),
             error: None,
         })
@@ -290,18 +367,25 @@ impl Visit {
         let stored: BTreeMap<u64, (PullRow, Option<ReviewRow>)> =
             db.pulls(filter).await?.into_iter().map(|(pull, review)| (pull.number, (pull, review))).collect();
         let mut seen = BTreeSet::new();
-        for branch in &state.branches {
-            let number = db.pull_number(name, &branch.branch).await?;
+        for change in &state.changes {
+            let number = match &change.number {
+                Number::Given(number) => *number,
+                Number::OfBranch(branch) => db.pull_number(name, branch).await?,
+            };
             seen.insert(number);
             let known = stored.get(&number);
-            if branch.merged {
-                // a branch that was never open is no pull request yet
-                if let Some((pull, review)) = known.filter(|(pull, _)| pull.state == PullState::Open) {
-                    self.close(pull, review.as_ref(), PullState::Merged).await?;
+            let over = match &change.standing {
+                Standing::Open(open) => {
+                    self.update(forge, open, number, known).await?;
+                    continue;
                 }
-                continue;
+                Standing::Merged => PullState::Merged,
+                Standing::Closed => PullState::Closed,
+            };
+            // one that was never open is no pull request yet
+            if let Some((pull, review)) = known.filter(|(pull, _)| pull.state == PullState::Open) {
+                self.close(pull, review.as_ref(), over).await?;
             }
-            self.update(forge, &state, branch, number, known).await?;
         }
         for (number, (pull, review)) in &stored {
             if !seen.contains(number) && pull.state == PullState::Open {
@@ -324,33 +408,31 @@ impl Visit {
     /// An open pull request: its row, and a review of its head against the present base.
     async fn update(
         &self,
-        forge: &LocalForge,
-        state: &RepositoryState,
-        branch: &BranchState,
+        forge: &dyn Forge,
+        open: &OpenChange,
         number: u64,
         known: Option<&(PullRow, Option<ReviewRow>)>,
     ) -> Result<(), crate::db::DbError> {
         let db = &self.reviews.desk().db;
-        let now = jiff::Timestamp::now();
         db.upsert_pull(PullRow {
             repository: forge.name().clone(),
             number,
-            title: branch.subject.clone(),
-            author: branch.author.clone(),
-            branch: branch.branch.clone(),
-            head: branch.head.clone(),
-            base_branch: state.base_branch.clone(),
-            base: state.base.clone(),
+            title: open.title.clone(),
+            author: open.author.clone(),
+            branch: open.branch.clone(),
+            head: open.head.clone(),
+            base_branch: open.base_branch.clone(),
+            base: open.base.clone(),
             state: PullState::Open,
-            created_at: branch.committed_at,
-            updated_at: now,
-            additions: branch.additions,
-            deletions: branch.deletions,
+            created_at: open.created_at,
+            updated_at: jiff::Timestamp::now(),
+            additions: open.additions,
+            deletions: open.deletions,
             review: None,
         })
         .await?;
         if let Some((pull, Some(review))) = known {
-            let same = review.base_rev == state.base && review.head_rev == branch.head;
+            let same = review.base_rev == open.base && review.head_rev == open.head;
             // closed in the middle of it, and open again: it was not a person who cancelled
             let cut_off = pull.state != PullState::Open && review.state == State::Cancelled;
             if same && (self.reviews.is_open(&review.id) || (is_final(review.state) && !cut_off)) {
@@ -358,15 +440,15 @@ impl Visit {
             }
             self.reviews.cancel(&review.id);
         }
-        let base = revision(state.base.clone(), Some(state.base_branch.clone()));
-        let head = revision(branch.head.clone(), Some(branch.branch.clone()));
+        let base = revision(open.base.clone(), Some(open.base_branch.clone()));
+        let head = revision(open.head.clone(), Some(open.branch.clone()));
         self.begin(forge, Some(number), base, head, Wishes::default(), None).await?;
         Ok(())
     }
 
     /// Begins the reviews of open pull requests again that may have relied on what an alarm is about: of the same system, with
     /// anything that was not evaluated. Too many costs evaluations, too few a wrong verdict.
-    async fn distrust(&self, forge: &LocalForge, alarm: &Distrust) -> Result<(), crate::db::DbError> {
+    async fn distrust(&self, forge: &dyn Forge, alarm: &Distrust) -> Result<(), crate::db::DbError> {
         let db = &self.reviews.desk().db;
         let filter = PullFilter { repository: Some(forge.name().clone()), state: Some(PullState::Open), ..PullFilter::default() };
         for (pull, review) in db.pulls(filter).await? {
@@ -403,7 +485,7 @@ impl Visit {
 
     async fn begin(
         &self,
-        forge: &LocalForge,
+        forge: &dyn Forge,
         number: Option<u64>,
         base: Revision,
         head: Revision,
@@ -434,7 +516,7 @@ impl Visit {
     #[expect(clippy::too_many_arguments, reason = "the fields of one row")]
     fn order(
         &self,
-        forge: &LocalForge,
+        forge: &dyn Forge,
         id: ReviewId,
         number: Option<u64>,
         base: Revision,
@@ -447,7 +529,7 @@ impl Visit {
     }
 
     /// Takes up the reviews of this repository that were open when the house last closed, or that a crash left behind.
-    async fn resume(&self, forge: &LocalForge) {
+    async fn resume(&self, forge: &dyn Forge) {
         let open = match self.reviews.desk().db.open_reviews().await {
             Ok(open) => open,
             Err(error) => return tracing::error!("the open reviews can't be read: {error}"),
@@ -461,23 +543,34 @@ impl Visit {
         }
     }
 
-    async fn unreadable(&self, configured: &Configured, error: String) {
-        let before = self.reviews.desk().db.repository(&configured.name).await.unwrap_or_else(|error| {
-            tracing::error!("what is known of {} can't be read: {error}", configured.name);
+    async fn unreadable(&self, repository: Unreadable, error: String) {
+        let Unreadable { name, path, base_branch, url } = repository;
+        let before = self.reviews.desk().db.repository(&name).await.unwrap_or_else(|error| {
+            tracing::error!("what is known of {name} can't be read: {error}");
             None
         });
-        let (base_branch, read_at) = before.map(|row| (row.base_branch, row.read_at)).unwrap_or_default();
-        let row = RepositoryRow {
-            name: configured.name.clone(),
-            path: configured.path.clone(),
-            base_branch: configured.base_branch.clone().unwrap_or(base_branch),
-            url: None,
-            read_at,
-            error: Some(error),
-        };
+        let (known_base, read_at) = before.map(|row| (row.base_branch, row.read_at)).unwrap_or_default();
+        let base_branch = base_branch.unwrap_or(known_base);
+        let row = RepositoryRow { name: name.clone(), path, base_branch, url, read_at, error: Some(error) };
         if let Err(error) = self.reviews.desk().db.upsert_repository(row).await {
-            tracing::error!("the state of {} can't be stored: {error}", configured.name);
+            tracing::error!("the state of {name} can't be stored: {error}");
         }
+    }
+}
+
+/// A repository that can't be read at the moment; it is shown all the same.
+struct Unreadable {
+    name: RepositoryName,
+    path: std::path::PathBuf,
+    /// `None`: as it was when it could be read.
+    base_branch: Option<String>,
+    url: Option<String>,
+}
+
+impl Unreadable {
+    fn of(configured: &Configured) -> Self {
+        let Configured { name, path, base_branch } = configured.clone();
+        Self { name, path, base_branch, url: None }
     }
 }
 

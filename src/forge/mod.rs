@@ -1,23 +1,32 @@
 //! Where changes come from: the repositories under watch and their open pull requests.
 //!
 //! Owns the [`Forge`] trait and its implementations. A forge only reads: what it says is a hint to read again, what it read is
-//! the truth. Called by the intake in `actors/` alone.
+//! the truth. Called by the intake in `actors/`, and by `web/` for what GitHub sends.
 
 pub mod local;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
 use crate::domain::{CommitId, RepositoryName};
+use crate::git::Repository;
 
 /// One repository as its forge sees it.
 pub trait Forge: Send + Sync {
     fn name(&self) -> &RepositoryName;
 
-    /// The truth at this moment.
-    fn read(&self) -> BoxFuture<'_, Result<RepositoryState, ForgeError>>;
+    /// Where its commits are read: all that [`Forge::read`] named are there.
+    fn repository(&self) -> &Repository;
+
+    /// Its web page, where it has one.
+    fn url(&self) -> Option<String>;
+
+    /// The truth at this moment. `held_open`: the pull requests that the house takes for open; a forge that numbers them itself
+    /// tells what became of those that are not.
+    fn read(&self, held_open: BTreeSet<u64>) -> BoxFuture<'_, Result<RepositoryState, ForgeError>>;
 
     /// A hint each time that something may have changed, coalesced; also one `every` so often without a reason, so that a
     /// missed change heals. What happens after this function returned is not missed: watch first, then read.
@@ -26,60 +35,79 @@ pub trait Forge: Send + Sync {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RepositoryState {
+    /// The default branch: what is recorded is recorded of it.
     pub base_branch: String,
     pub base: CommitId,
-    /// Every branch but the base, sorted by name.
-    pub branches: Vec<BranchState>,
+    /// Pull requests, sorted. One that is not among them is closed.
+    pub changes: Vec<Change>,
 }
 
-/// A branch, which counts as a pull request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BranchState {
-    pub branch: String,
-    pub head: CommitId,
-    /// First line of the last commit's message.
-    pub subject: String,
-    pub author: String,
-    pub committed_at: jiff::Timestamp,
-    /// All that it changes is in the base: merged, squashed into it, or nothing was committed yet.
-    pub merged: bool,
-    pub additions: u64,
-    pub deletions: u64,
+pub struct Change {
+    pub number: Number,
+    pub standing: Standing,
 }
 
-/// A pull request as its repository's page lists it.
+/// Whence a pull request has its number.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Number {
+    /// The forge numbers them.
+    Given(u64),
+    /// The house draws one for each branch.
+    OfBranch(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    Open(Box<OpenChange>),
+    /// All that it changes is in the base: merged, squashed into it, or nothing was committed yet.
+    Merged,
+    Closed,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenChange {
-    pub number: u64,
     pub title: String,
+    /// For people: a name or a login.
     pub author: String,
+    pub origin: Origin,
+    /// Of the head; `owner:branch` where it is in a fork.
     pub branch: String,
     pub head: CommitId,
     pub base_branch: String,
+    /// Where the base branch is now.
     pub base: CommitId,
     pub created_at: jiff::Timestamp,
+    /// Lines.
     pub additions: u64,
     pub deletions: u64,
 }
 
-impl RepositoryState {
-    /// The branches that are not merged, numbered by `number_of`.
-    pub fn open_changes(&self, mut number_of: impl FnMut(&str) -> u64) -> Vec<OpenChange> {
-        let open = self.branches.iter().filter(|branch| !branch.merged);
-        open.map(|branch| OpenChange {
-            number: number_of(&branch.branch),
-            title: branch.subject.clone(),
-            author: branch.author.clone(),
-            branch: branch.branch.clone(),
-            head: branch.head.clone(),
-            base_branch: self.base_branch.clone(),
-            base: self.base.clone(),
-            created_at: branch.committed_at,
-            additions: branch.additions,
-            deletions: branch.deletions,
-        })
-        .collect()
-    }
+/// Where the commits of a change come from, as far as rights depend on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A branch of the repository itself: who pushed it may write there.
+    Here,
+    /// A fork, which its owner writes to.
+    Fork(Contributor),
+}
+
+/// Who opened a pull request from a fork.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contributor {
+    /// Numeric and for ever: a login can be given up, and taken by somebody else. `None`: the account is gone.
+    pub account: Option<u64>,
+    pub relation: Relation,
+}
+
+/// How a contributor stands to the repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relation {
+    /// May push to it.
+    Writer,
+    /// Belongs to its owner's organization, or was invited to it, and may not push.
+    Member,
+    Stranger,
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,7 @@
 
 mod watch;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
-use super::{BranchState, Forge, ForgeError, RepositoryState};
+use super::{Change, Forge, ForgeError, Number, OpenChange, Origin, RepositoryState, Standing};
 use crate::domain::{CommitId, RepositoryName};
 use crate::git::{GitError, Repository};
 
@@ -29,10 +29,9 @@ pub struct LocalForge {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Compared {
-    merged: bool,
-    additions: u64,
-    deletions: u64,
+enum Compared {
+    Merged,
+    Open { additions: u64, deletions: u64 },
 }
 
 impl LocalForge {
@@ -47,10 +46,6 @@ impl LocalForge {
         Ok(LocalForge { name, repository, base_branch, compared: Mutex::default() })
     }
 
-    pub fn repository(&self) -> &Repository {
-        &self.repository
-    }
-
     async fn state(&self) -> Result<RepositoryState, ForgeError> {
         let base_branch = match &self.base_branch {
             Some(branch) => branch.clone(),
@@ -61,7 +56,7 @@ impl LocalForge {
             return Err(ForgeError::NoBaseBranch { repository: self.name.clone(), branch: base_branch });
         };
         let base = branches.remove(base).head;
-        let mut states = Vec::with_capacity(branches.len());
+        let mut changes = Vec::with_capacity(branches.len());
         let mut used = HashMap::with_capacity(branches.len());
         for branch in branches {
             let pair = (base.id.clone(), branch.head.id.clone());
@@ -71,33 +66,39 @@ impl LocalForge {
                 None => self.compare(&base, &branch.head.id).await?,
             };
             used.insert(pair, compared);
-            states.push(BranchState {
-                branch: branch.name,
-                head: branch.head.id,
-                subject: branch.head.subject,
-                author: branch.head.author,
-                committed_at: branch.head.committed_at,
-                merged: compared.merged,
-                additions: compared.additions,
-                deletions: compared.deletions,
-            });
+            let standing = match compared {
+                Compared::Merged => Standing::Merged,
+                Compared::Open { additions, deletions } => Standing::Open(Box::new(OpenChange {
+                    title: branch.head.subject,
+                    author: branch.head.author,
+                    origin: Origin::Here,
+                    branch: branch.name.clone(),
+                    head: branch.head.id,
+                    base_branch: base_branch.clone(),
+                    base: base.id.clone(),
+                    created_at: branch.head.committed_at,
+                    additions,
+                    deletions,
+                })),
+            };
+            changes.push(Change { number: Number::OfBranch(branch.name), standing });
         }
         *self.compared.lock().unwrap_or_else(PoisonError::into_inner) = used;
-        Ok(RepositoryState { base_branch, base: base.id, branches: states })
+        Ok(RepositoryState { base_branch, base: base.id, changes })
     }
 
     async fn compare(&self, base: &crate::git::Commit, head: &CommitId) -> Result<Compared, GitError> {
         if self.repository.is_ancestor(head, &base.id).await? {
-            return Ok(Compared { merged: true, additions: 0, deletions: 0 });
+            return Ok(Compared::Merged);
         }
-        // squashed or rebased into the base: merging it once more would change nothing
-        let merged = match self.repository.merge(&base.id, head).await {
-            Ok(merge) => merge.tree.as_ref() == Some(&base.tree),
-            Err(GitError::NoCommonAncestor { .. }) => false,
+        match self.repository.merge(&base.id, head).await {
+            // squashed or rebased into the base: merging it once more would change nothing
+            Ok(merge) if merge.tree.as_ref() == Some(&base.tree) => return Ok(Compared::Merged),
+            Ok(_) | Err(GitError::NoCommonAncestor { .. }) => {}
             Err(error) => return Err(error),
-        };
+        }
         let stat = self.repository.diff_stat(&base.id, head).await?;
-        Ok(Compared { merged, additions: stat.additions, deletions: stat.deletions })
+        Ok(Compared::Open { additions: stat.additions, deletions: stat.deletions })
     }
 }
 
@@ -106,7 +107,16 @@ impl Forge for LocalForge {
         &self.name
     }
 
-    fn read(&self) -> BoxFuture<'_, Result<RepositoryState, ForgeError>> {
+    fn repository(&self) -> &Repository {
+        &self.repository
+    }
+
+    fn url(&self) -> Option<String> {
+        None
+    }
+
+    fn read(&self, _: BTreeSet<u64>) -> BoxFuture<'_, Result<RepositoryState, ForgeError>> {
+        // a branch that is gone was closed, and one that is there says itself that it is merged
         self.state().boxed()
     }
 
