@@ -16,6 +16,11 @@ function keepsFocus(part) {
   return active && part.contains(active) && active.matches("input, select, textarea");
 }
 
+// Where a link leads or what a button orders: it is the same one after the part was replaced.
+function aim(element) {
+  return element.getAttribute("href") || element.form?.getAttribute("action");
+}
+
 async function refresh() {
   refreshTimer = 0;
   if (refreshing) { refreshAgain = true; return; }
@@ -31,11 +36,11 @@ async function refresh() {
       const next = fresh.getElementById(part.id);
       if (!next || keepsFocus(part) || part.innerHTML === next.innerHTML) continue;
       const open = new Set([...part.querySelectorAll("details[open][id]")].map((d) => d.id));
-      const focused = part.contains(document.activeElement) && document.activeElement.getAttribute("href");
+      const focused = part.contains(document.activeElement) && aim(document.activeElement);
       const place = currentRow && part.contains(currentRow) ? rows().indexOf(currentRow) : -1;
       part.replaceWith(document.adoptNode(next));
       for (const id of open) document.getElementById(id)?.setAttribute("open", "");
-      if (focused) [...next.querySelectorAll("a")].find((a) => a.getAttribute("href") === focused)?.focus({ preventScroll: true });
+      if (focused) [...next.querySelectorAll("a, button")].find((other) => aim(other) === focused)?.focus({ preventScroll: true });
       if (place >= 0) mark(rows()[Math.min(place, rows().length - 1)], false);
     }
     if (fresh.title) document.title = fresh.title;
@@ -61,7 +66,7 @@ function showProgress(id, done, total, words) {
 
 function concerns(event) {
   if (subject === "list") return event.event === "review" || event.event === "repository";
-  if (subject === "queue") return event.event === "build_started" || event.event === "build_ended" || event.event === "review";
+  if (subject === "queue") return ["build_started", "build_ended", "review", "builders"].includes(event.event);
   if (subject === "settings") return event.event === "background";
   if (subject.startsWith("review:")) {
     const id = subject.slice(7);
@@ -119,7 +124,7 @@ if (subject) {
     source.onopen = () => { say("live"); if (opened) refreshSoon(); opened = true; };
     source.onerror = () => say("reconnecting …");
     source.addEventListener("review", onReview);
-    for (const name of ["evaluation", "builds", "build_started", "build_ended", "repository", "background"]) source.addEventListener(name, onEvent);
+    for (const name of ["evaluation", "builds", "build_started", "build_ended", "builders", "repository", "background"]) source.addEventListener(name, onEvent);
     source.addEventListener("resync", refreshSoon);
   });
 }
@@ -312,7 +317,7 @@ document.getElementById("keys-button")?.addEventListener("click", () => document
 
 // A choice in a filter takes effect at once; without this script there is a button.
 for (const field of document.querySelectorAll("form[data-auto] select")) field.addEventListener("change", () => field.form.requestSubmit());
-// A rerun or cancellation that was already sent is not sent twice.
-for (const form of document.querySelectorAll("form[method=post]")) {
-  form.addEventListener("submit", () => setTimeout(() => form.querySelectorAll("button").forEach((button) => { button.disabled = true; }), 0));
-}
+// An order that was already sent is not sent twice.
+document.addEventListener("submit", (event) => {
+  if (event.target.method === "post") setTimeout(() => event.target.querySelectorAll("button").forEach((button) => { button.disabled = true; }), 0);
+});

@@ -22,6 +22,8 @@ pub enum Event {
     BuildStarted { drv: DrvPath, builder: String, reviews: Vec<ReviewId> },
     /// A build ended.
     BuildEnded { drv: DrvPath, outcome: Outcome, seconds: f64, reviews: Vec<ReviewId> },
+    /// A builder came, went, is left alone or drained, or no longer; or the order of the queue is another one.
+    Builders,
     /// The repository's branches were read again.
     Repository { repository: RepositoryName },
     /// What goes on in the background is something else now, or the self-check found something.

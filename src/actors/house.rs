@@ -1,7 +1,7 @@
 //! What the pages and the interface may ask of the house: the database and the logs to read, the events to follow, and the few
 //! questions that only a running actor answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,10 +12,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::events::Events;
 use super::recorder::agenda::{Background, RecordedFor};
+use super::scheduler::DrainError;
 use crate::build::snapshot::{BuilderRow, Snapshot};
 use crate::config::Settings;
 use crate::db::{Db, DbError};
-use crate::domain::{JobsetName, RepositoryName, ReviewId, System};
+use crate::domain::{DrvPath, JobsetName, RepositoryName, ReviewId, System};
 use crate::eval::Confinement;
 use crate::eval::trace::Tracing;
 use crate::store::logs::Logs;
@@ -45,6 +46,8 @@ pub trait Staff: Send + Sync {
     fn recorded_for(&self) -> BTreeMap<String, RecordedFor>;
     fn rerun(&self, review: ReviewId) -> BoxFuture<'static, Result<(), ActionError>>;
     fn cancel(&self, review: ReviewId) -> BoxFuture<'static, Result<(), ActionError>>;
+    fn bump(&self, review: ReviewId) -> BoxFuture<'static, Result<(), ActionError>>;
+    fn drain(&self, builder: String, on: bool) -> BoxFuture<'static, Result<(), ActionError>>;
 }
 
 /// The settings in force, and how they stand to their file.
@@ -112,6 +115,8 @@ pub struct Away(pub &'static str);
 pub enum ActionError {
     #[error("there is no review {0}")]
     NoSuchReview(ReviewId),
+    #[error("there is no builder named {0}")]
+    NoSuchBuilder(String),
     /// The sentence says why not.
     #[error("{0}")]
     NotNow(String),
@@ -211,5 +216,45 @@ impl House {
     /// Ends a review that is under way.
     pub async fn cancel(&self, review: ReviewId) -> Result<(), ActionError> {
         self.staff.cancel(review).await
+    }
+
+    /// What the review still has to build goes before what others have.
+    pub async fn bump(&self, review: ReviewId) -> Result<(), ActionError> {
+        self.staff.bump(review).await
+    }
+
+    /// While it is on, the builder takes nothing new.
+    pub async fn drain(&self, builder: String, on: bool) -> Result<(), ActionError> {
+        self.staff.drain(builder, on).await
+    }
+
+    /// Forgets how the derivation ended, and runs the current reviews again of those pull requests that it was built for. Which ones;
+    /// where there are none, whoever needs it next builds it.
+    pub async fn build_again(&self, drv: &DrvPath) -> Result<Vec<ReviewId>, ActionError> {
+        self.db.forget_outcomes(std::slice::from_ref(drv)).await?;
+        let attempts = self.db.attempts(drv.base_name()).await?;
+        let (mut seen, mut begun) = (BTreeSet::new(), Vec::new());
+        for id in attempts.into_iter().filter_map(|attempt| attempt.review) {
+            let Some(row) = self.db.review(&id).await? else { continue };
+            let Some(number) = row.number else { continue };
+            let current = self.db.pull(&row.repository, number).await?.and_then(|pull| pull.review);
+            let Some(current) = current.filter(|current| seen.insert(current.clone())) else { continue };
+            match self.rerun(current.clone()).await {
+                Ok(()) => begun.push(current),
+                // it is under way, or its pull request is closed
+                Err(ActionError::NotNow(_) | ActionError::NoSuchReview(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(begun)
+    }
+}
+
+impl From<DrainError> for ActionError {
+    fn from(error: DrainError) -> Self {
+        match error {
+            DrainError::UnknownBuilder(name) => Self::NoSuchBuilder(name),
+            DrainError::Database(error) => Self::Database(error),
+        }
     }
 }

@@ -143,12 +143,17 @@ pub async fn open(
     let local: Vec<Builder> = classes.iter().map(|class| class.builder.clone()).collect();
     // those on other machines are there from the start: what only they can build is not unsupported meanwhile
     let elsewhere = builders::offered(&builders::described(settings), settings.build.downloads as usize);
+    // a review of one's own uses this machine, whatever was ordered of a server
+    let drained = match purpose {
+        For::OneReview | For::OneEvaluation => Vec::new(),
+        For::Serving => db.drained_builders().await.map_err(|error| house(&error))?,
+    };
     let deps = Deps {
         store: store.clone(),
         logs: logs.clone(),
         db: db.clone(),
         events: events.clone(),
-        builders: Roster::new(local.iter().cloned().chain(elsewhere).collect()),
+        builders: Roster::new(local.iter().cloned().chain(elsewhere).collect()).with_drained(drained),
         remember: settings.build.remember_failures(),
         patience: match purpose {
             For::OneReview | For::OneEvaluation => Patience::Times(3),

@@ -18,20 +18,21 @@ use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, MessageResult, Recipient, ResponseActFuture, WrapFuture,
     dev::SendError,
 };
+use jiff::Timestamp;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use builders::{Builder, End, Ended, Join, Order, Roster};
 use builders::{Pools, Run, back_off};
 use facts::Facts;
 pub use messages::{
-    Accepted, BuilderSnapshot, Bump, Configured, Drain, Forget, QueueSnapshot, Retry, ScheduleError, Settled, Target,
-    UnknownBuilder, Want,
+    Accepted, BuilderSnapshot, Bump, Configured, Drain, DrainError, Forget, QueueSnapshot, Retry, ScheduleError, Settled, Target,
+    Want,
 };
 
 use super::events::{Event, Events};
 pub use crate::build::Patience;
-use crate::build::snapshot::Snapshot;
-use crate::build::{After, Answer, Ending, Farm, Next, Priority, Request, Usage, Waiter};
+use crate::build::snapshot::{BuilderRow, BuilderState, Snapshot};
+use crate::build::{After, Answer, Ending, Farm, Next, Priority, Request, Station, Usage, Waiter};
 use crate::db::{AttemptEnd, Db, NewAttempt};
 use crate::domain::{DrvPath, Outcome, ReviewId, Side};
 use crate::store::Store;
@@ -59,6 +60,8 @@ pub struct Scheduler {
     farm: Farm,
     pools: Pools,
     reviews: HashMap<ReviewId, Review>,
+    /// When the latest rest of each builder ends; some have ended.
+    rests: HashMap<String, Timestamp>,
     /// Counts reviews, to tell one from a later one of the same name.
     arrivals: u64,
     started: Instant,
@@ -81,6 +84,7 @@ impl Scheduler {
             farm,
             pools: Pools::default(),
             reviews: HashMap::new(),
+            rests: HashMap::new(),
             arrivals: 0,
             started: Instant::now(),
             alive: CancellationToken::new().drop_guard(),
@@ -172,10 +176,13 @@ impl Scheduler {
             });
         }
         if let Some(rest) = after.rest {
-            let builder = builder.to_owned();
-            ctx.run_later(back_off(rest.failures), move |act, _| {
+            let (builder, pause) = (builder.to_owned(), back_off(rest.failures));
+            self.rests.insert(builder.clone(), Timestamp::now() + pause);
+            self.deps.events.send(Event::Builders);
+            ctx.run_later(pause, move |act, _| {
                 act.farm.wake(&builder, rest.number);
                 act.dispatch();
+                act.deps.events.send(Event::Builders);
             });
         }
         self.tell(after.answers);
@@ -305,6 +312,7 @@ impl Handler<Bump> for Scheduler {
     fn handle(&mut self, bump: Bump, _: &mut Context<Self>) -> bool {
         let Some(review) = self.reviews.get_mut(&bump.review) else { return false };
         review.is_raised = true;
+        self.deps.events.send(Event::Builders);
         // what is running is left alone: the next free slot is its
         self.farm.raise(&bump.review)
     }
@@ -318,11 +326,13 @@ impl Handler<Join> for Scheduler {
         let stay = self.pools.join(&name, join.orders);
         let lost = self.farm.join(&join.builder);
         self.lost(&name, lost, ctx);
+        self.deps.events.send(Event::Builders);
         let gone = async move { join.alive.cancelled().await };
         ctx.spawn(gone.into_actor(self).map(move |(), act, ctx| {
             if act.pools.leave(&name, stay) {
                 let lost = act.farm.leave(&name);
                 act.lost(&name, lost, ctx);
+                act.deps.events.send(Event::Builders);
             }
         }));
         MessageResult(self.alive.token().clone())
@@ -330,16 +340,23 @@ impl Handler<Join> for Scheduler {
 }
 
 impl Handler<Drain> for Scheduler {
-    type Result = Result<(), UnknownBuilder>;
+    type Result = ResponseActFuture<Self, Result<(), DrainError>>;
 
-    fn handle(&mut self, drain: Drain, _: &mut Context<Self>) -> Self::Result {
-        if self.farm.builders().get(&drain.builder).is_none() {
-            return Err(UnknownBuilder(drain.builder));
+    fn handle(&mut self, Drain { builder, on }: Drain, _: &mut Context<Self>) -> Self::Result {
+        if self.farm.builders().get(&builder).is_none() {
+            return Box::pin(actix::fut::err(DrainError::UnknownBuilder(builder)));
         }
-        self.farm.drain(&drain.builder, drain.on);
-        self.deps.builders.drain(&drain.builder, drain.on);
-        self.dispatch();
-        Ok(())
+        let db = self.deps.db.clone();
+        // who was told that it is drained finds it so after a crash
+        let written = async move { db.drain_builder(&builder, on).await.map(|()| builder) };
+        Box::pin(written.into_actor(self).map(move |written, act, _| {
+            let builder = written?;
+            act.farm.drain(&builder, on);
+            act.deps.builders.drain(&builder, on);
+            act.dispatch();
+            act.deps.events.send(Event::Builders);
+            Ok(())
+        }))
     }
 }
 
@@ -350,6 +367,7 @@ impl Handler<Configured> for Scheduler {
         let answers = self.farm.configure(&configured.0);
         self.deps.builders.configure(configured.0);
         self.dispatch();
+        self.deps.events.send(Event::Builders);
         self.tell(answers);
     }
 }
@@ -369,17 +387,23 @@ impl Handler<QueueSnapshot> for Scheduler {
 
     fn handle(&mut self, ask: QueueSnapshot, _: &mut Context<Self>) -> Self::Result {
         let graph = self.farm.graph();
-        MessageResult(Snapshot {
-            waiting: graph.waiting(ask.waiting),
-            running: self.pools.running(graph),
-            counts: graph.counts(),
-        })
+        let mut reviews = graph.open_reviews();
+        for item in &mut reviews {
+            item.raised = self.reviews.get(&item.id).is_some_and(|review| review.is_raised);
+        }
+        let waiting = self.farm.waiting(ask.waiting);
+        MessageResult(Snapshot { waiting, running: self.pools.running(graph), reviews, counts: graph.counts() })
     }
 }
 
 impl Handler<BuilderSnapshot> for Scheduler {
     type Result = MessageResult<BuilderSnapshot>;
     fn handle(&mut self, _: BuilderSnapshot, _: &mut Context<Self>) -> Self::Result {
-        MessageResult(self.farm.builders().iter().map(|(_, station)| station.into()).collect())
+        let row = |station: &Station| {
+            let mut row = BuilderRow::from(station);
+            row.until = self.rests.get(&row.name).copied().filter(|_| row.state == BuilderState::BackingOff);
+            row
+        };
+        MessageResult(self.farm.builders().iter().map(|(_, station)| row(station)).collect())
     }
 }

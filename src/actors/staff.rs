@@ -15,7 +15,7 @@ use super::pool::Pool;
 use super::post::Post;
 use super::recorder::Recorder;
 use super::recorder::agenda::{Agenda, Background, RecordedFor};
-use super::scheduler::{BuilderSnapshot, QueueSnapshot, Scheduler};
+use super::scheduler::{BuilderSnapshot, Bump, Drain, QueueSnapshot, Scheduler};
 use crate::build::snapshot::{BuilderRow, Snapshot};
 use crate::config::Settings;
 use crate::config::watch::Live;
@@ -98,5 +98,16 @@ impl Staff for Posts {
     fn cancel(&self, review: ReviewId) -> BoxFuture<'static, Result<(), ActionError>> {
         let intake = self.intake.clone();
         async move { intake.ask(Cancel(review)).await? }.boxed()
+    }
+
+    fn bump(&self, review: ReviewId) -> BoxFuture<'static, Result<(), ActionError>> {
+        let scheduler = self.scheduler.clone();
+        let none = || ActionError::NotNow("none of its builds is waiting".into());
+        async move { scheduler.ask(Bump { review }).await?.then_some(()).ok_or_else(none) }.boxed()
+    }
+
+    fn drain(&self, builder: String, on: bool) -> BoxFuture<'static, Result<(), ActionError>> {
+        let scheduler = self.scheduler.clone();
+        async move { Ok(scheduler.ask(Drain { builder, on }).await??) }.boxed()
     }
 }

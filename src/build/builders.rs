@@ -4,9 +4,13 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use super::demand::{Demand, Size, Speed};
 use super::graph::NodeId;
 use super::queue::Key;
+use super::snapshot::{Away, Wait};
 use super::{Builder, unsupported};
 
 /// From this many milliseconds on, a chain of builds is long: the faster of two like builders takes it. Shorter ones leave it free.
@@ -50,7 +54,8 @@ pub struct Rest {
 }
 
 /// Fixed-output derivations wait for the network and don't take the slots of those that compute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Lane {
     Builds,
     Downloads,
@@ -239,6 +244,18 @@ impl Builders {
         self.stations
             .iter()
             .any(|(name, station)| station.is_available() && station.builder.suits(demand) && !demand.broke_on(name))
+    }
+
+    /// What keeps something from being built that waits for nothing else.
+    pub fn wait(&self, demand: &Demand) -> Wait {
+        let suiting = || self.stations.values().filter(|station| station.is_configured && station.builder.suits(demand));
+        let names: Vec<String> =
+            suiting().filter(|station| station.is_available()).map(|station| station.builder.name.clone()).collect();
+        if names.is_empty() {
+            let features = demand.requirements.features.iter().cloned().collect();
+            return Wait::Builder { features, away: suiting().map(Away::of).collect() };
+        }
+        Wait::Slot { lane: Lane::of(demand), names }
     }
 
     /// Of the first of each ready set, the one to start and where.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::builders::Rest;
 use super::demand::{Demand, Past, Shortage};
+use super::snapshot::QueueItem;
 use super::{Answer, Builder, Builders, Ending, Graph, Job, Lane, Request, Requirements};
 use crate::domain::{DrvPath, Outcome, ReviewId};
 
@@ -91,6 +92,11 @@ impl Farm {
             }
         }
         self.graph.add(request)
+    }
+
+    /// What waits, at most so many: the ready ones in their order, then the others.
+    pub fn waiting(&self, limit: usize) -> Vec<QueueItem> {
+        self.graph.waiting(limit, |demand| self.builders.wait(demand))
     }
 
     /// The next attempt, as long as something is ready and a fitting slot is free.
@@ -207,6 +213,7 @@ impl Farm {
 
     /// At once, with somebody else; after a while, when it broke off with everybody.
     fn try_elsewhere(&mut self, drv: &DrvPath, builder: &str, reason: &str) -> After {
+        self.graph.broke(drv, reason);
         let Some(demand) = self.graph.again(drv, Some(builder)) else { return After::default() };
         if self.builders.has_another_for(demand) {
             return After { next: Next::Again, ..After::default() };

@@ -79,6 +79,8 @@ struct Vertex {
     key: Option<Key>,
     /// How often it has come to no end everywhere.
     rounds: u32,
+    /// Why it came to no end the last time.
+    broke: Option<Arc<str>>,
     /// How its first attempt ended, if it is to have another on a larger builder.
     first_end: Option<Box<Ending>>,
     /// Who needs it.

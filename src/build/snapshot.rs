@@ -1,9 +1,10 @@
 //! What the pages and the interface show of the queue and the builders.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Builder, Station};
+use super::{Builder, Lane, Station};
 use crate::domain::{DrvPath, ReviewId, System};
 
 /// The queue at one moment.
@@ -12,6 +13,8 @@ pub struct Snapshot {
     /// Ready ones first, in the order in which they will start; then those that wait for others. At most as many as were asked for.
     pub waiting: Vec<QueueItem>,
     pub running: Vec<RunningItem>,
+    /// In the order in which their builds start, where they have a choice.
+    pub reviews: Vec<ReviewItem>,
     /// Always of everything.
     pub counts: QueueCounts,
 }
@@ -36,7 +39,53 @@ pub struct QueueItem {
     pub reviews: Vec<ReviewId>,
     /// How many of its direct dependencies are not there yet.
     pub waits_for: u64,
+    pub wait: Wait,
     pub expected_seconds: f64,
+}
+
+/// What keeps a derivation from being built.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case", tag = "for")]
+pub enum Wait {
+    /// All slots are taken of those builders that take it now.
+    Slot { lane: Lane, names: Vec<String> },
+    /// None that can build it takes anything now. `features`: what it requires besides its system.
+    Builder { features: Vec<String>, away: Vec<Away> },
+    /// One of those that it needs, the first of all in the way: that one waits for no other.
+    Dependency { drv: DrvPath, state: DependencyState },
+    /// The time for another try. `tries`: how often it came to nothing with every builder.
+    Try { tries: u64, reason: Option<String> },
+}
+
+/// A builder that takes nothing now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Away {
+    pub name: String,
+    pub state: BuilderState,
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DependencyState {
+    Running,
+    Ready,
+    /// Waits for another try.
+    BackingOff,
+    /// Waits for others, at the end of a very long chain.
+    Blocked,
+}
+
+/// A review some of whose builds have not ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReviewItem {
+    pub id: ReviewId,
+    /// Goes first, because somebody said so.
+    pub raised: bool,
+    pub total: u64,
+    pub settled: u64,
+    pub running: u64,
+    pub failed: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -69,18 +118,16 @@ pub struct BuilderRow {
     pub state: BuilderState,
     /// Why it is not simply ready.
     pub reason: Option<String>,
+    /// How often in a row it could build nothing.
+    pub failures: u64,
+    /// Until when it is left alone.
+    pub until: Option<Timestamp>,
 }
 
 impl From<&Station> for BuilderRow {
     fn from(station: &Station) -> Self {
         let Builder { name, offer, slots, downloads, speed, memory } = &station.builder;
-        let (state, reason) = match (station.is_there, &station.resting) {
-            (false, _) => (BuilderState::Absent, None),
-            (true, _) if !station.is_configured => (BuilderState::Draining, Some("it is no longer configured".to_owned())),
-            (true, _) if station.is_draining => (BuilderState::Draining, None),
-            (true, Some(reason)) => (BuilderState::BackingOff, Some(reason.clone())),
-            (true, None) => (BuilderState::Ready, None),
-        };
+        let (state, reason) = state(station);
         Self {
             name: name.clone(),
             systems: offer.systems.iter().cloned().collect(),
@@ -94,11 +141,32 @@ impl From<&Station> for BuilderRow {
             mandatory: offer.mandatory.iter().cloned().collect(),
             state,
             reason,
+            failures: station.failures.into(),
+            // known to whoever has a clock
+            until: None,
         }
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+impl Away {
+    pub(super) fn of(station: &Station) -> Self {
+        let (state, reason) = state(station);
+        Self { name: station.builder.name.clone(), state, reason }
+    }
+}
+
+/// How a builder is, and why it is not simply ready.
+fn state(station: &Station) -> (BuilderState, Option<String>) {
+    match (station.is_there, &station.resting) {
+        _ if station.is_draining => (BuilderState::Draining, None),
+        (false, _) => (BuilderState::Absent, None),
+        (true, _) if !station.is_configured => (BuilderState::Draining, Some("it is no longer configured".to_owned())),
+        (true, Some(reason)) => (BuilderState::BackingOff, Some(reason.clone())),
+        (true, None) => (BuilderState::Ready, None),
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BuilderState {
     Ready,

@@ -131,7 +131,7 @@ fn finishing(end: AttemptEnd) -> impl FnMut(&mut SqliteConnection) -> Result<(),
             .execute(connection)?;
         // an end that was stored before counts once
         if ended > 0 {
-            count_end(connection, end.outcome, end.seconds)?;
+            count_end(connection, end.outcome, end.seconds, &end.usage)?;
             if end.outcome == Outcome::Succeeded {
                 learn(connection, end.drv.pname_version().0, end.seconds)?;
             }
@@ -150,12 +150,32 @@ fn learn(connection: &mut SqliteConnection, pname: &str, seconds: f64) -> QueryR
     Ok(())
 }
 
-fn count_end(connection: &mut SqliteConnection, outcome: Outcome, seconds: f64) -> QueryResult<()> {
+fn count_end(connection: &mut SqliteConnection, outcome: Outcome, seconds: f64, usage: &Usage) -> QueryResult<()> {
+    let bytes = |bytes: Option<u64>| integer(bytes.unwrap_or_default());
+    let (cpu, read, written) = (usage.cpu_seconds.unwrap_or_default(), bytes(usage.io_read_bytes), bytes(usage.io_written_bytes));
+    let (copied_in, copied_out) = (bytes(usage.copied_in_bytes), bytes(usage.copied_out_bytes));
     diesel::insert_into(s::table)
-        .values((s::outcome.eq(outcome.as_str()), s::attempts.eq(1), s::seconds.eq(seconds)))
+        .values((
+            s::outcome.eq(outcome.as_str()),
+            s::attempts.eq(1),
+            s::seconds.eq(seconds),
+            s::cpu_seconds.eq(cpu),
+            s::io_read_bytes.eq(read),
+            s::io_written_bytes.eq(written),
+            s::copied_in_bytes.eq(copied_in),
+            s::copied_out_bytes.eq(copied_out),
+        ))
         .on_conflict(s::outcome)
         .do_update()
-        .set((s::attempts.eq(s::attempts + 1), s::seconds.eq(s::seconds + seconds)))
+        .set((
+            s::attempts.eq(s::attempts + 1),
+            s::seconds.eq(s::seconds + seconds),
+            s::cpu_seconds.eq(s::cpu_seconds + cpu),
+            s::io_read_bytes.eq(s::io_read_bytes + read),
+            s::io_written_bytes.eq(s::io_written_bytes + written),
+            s::copied_in_bytes.eq(s::copied_in_bytes + copied_in),
+            s::copied_out_bytes.eq(s::copied_out_bytes + copied_out),
+        ))
         .execute(connection)?;
     Ok(())
 }
@@ -186,6 +206,16 @@ impl Db {
             .read(move |connection| {
                 let rows =
                     a::table.filter(a::base_name.eq(base_name)).order(a::id.desc()).select(Raw::as_select()).load(connection)?;
+                Ok(rows.into_iter().map(AttemptRow::try_from).collect::<Result<_, _>>()?)
+            })
+            .await
+    }
+
+    /// The newest of all derivations, newest first.
+    pub async fn latest_attempts(&self, limit: u32) -> Result<Vec<AttemptRow>, DbError> {
+        self.threads
+            .read(move |connection| {
+                let rows = a::table.order(a::id.desc()).limit(limit.into()).select(Raw::as_select()).load(connection)?;
                 Ok(rows.into_iter().map(AttemptRow::try_from).collect::<Result<_, _>>()?)
             })
             .await

@@ -8,6 +8,7 @@
 mod alarmed;
 mod alarms;
 mod attempts;
+mod builders;
 mod cache;
 mod columns;
 mod errors;

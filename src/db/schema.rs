@@ -163,6 +163,18 @@ table! {
         outcome -> Text,
         attempts -> BigInt,
         seconds -> Double,
+        cpu_seconds -> Double,
+        io_read_bytes -> BigInt,
+        io_written_bytes -> BigInt,
+        copied_in_bytes -> BigInt,
+        copied_out_bytes -> BigInt,
+    }
+}
+
+table! {
+    drained_builders (name) {
+        name -> Text,
+        at -> BigInt,
     }
 }
 

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::csrf;
 use super::fault::Fault;
+use super::pages::derivation_path;
 use super::site::Site;
 use super::view::parts::pull_href;
 use crate::domain::ReviewId;
@@ -34,29 +35,78 @@ pub async fn review(
             ),
         ));
     }
-    if !matches!(action.as_str(), "rerun" | "cancel") {
+    if !matches!(action.as_str(), "rerun" | "cancel" | "bump") {
         return Err(Fault::not_found(format!("There is no action “{action}”.")));
     }
-    csrf::may_act(&request)?;
-    let fields = fields(&body);
-    csrf::check(&request, fields.get(csrf::FIELD).map(String::as_str))?;
+    let fields = allowed(&request, &body)?;
     let row = site.house.db.review(&id).await?.ok_or_else(|| Fault::not_found(format!("There is no review {id}.")))?;
-    if action == "rerun" {
-        site.house.rerun(id.clone()).await?;
-    } else {
-        site.house.cancel(id.clone()).await?;
+    match action.as_str() {
+        "rerun" => site.house.rerun(id.clone()).await?,
+        "cancel" => site.house.cancel(id.clone()).await?,
+        _ => site.house.bump(id.clone()).await?,
     }
-    tracing::info!(
-        "{action} of review {id}, ordered by {}",
-        request.peer_addr().map(|peer| peer.to_string()).unwrap_or_default()
-    );
+    let back = match (fields.get("back").map(String::as_str), row.number) {
+        (Some("queue"), _) => "/queue".to_owned(),
+        (_, Some(number)) => pull_href(&row.repository, number),
+        (_, None) => format!("/reviews/{id}"),
+    };
+    Ok(done(&request, &format!("{action} of review {id}"), &back, &json!({"id": id, "action": action})))
+}
+
+/// `POST /api/derivations/{id}/retry`
+pub async fn retry(
+    site: web::Data<Site>,
+    base_name: web::Path<String>,
+    request: HttpRequest,
+    body: web::Bytes,
+) -> Result<HttpResponse, Fault> {
+    allowed(&request, &body)?;
+    let attempts = site.house.db.attempts(&base_name).await?;
+    let drv = derivation_path(&base_name, attempts.first().map(|row| &row.drv))?;
+    let remembered = site.house.db.outcomes(std::slice::from_ref(&drv)).await?;
+    if attempts.is_empty() && remembered.is_empty() {
+        return Err(Fault::not_found(format!("Nothing was ever tried of {drv}.")));
+    }
+    let reviews = site.house.build_again(&drv).await?;
+    let back = format!("/drv/{}", drv.base_name());
+    Ok(done(&request, &format!("retry of {drv}"), &back, &json!({"id": drv.base_name(), "action": "retry", "reviews": reviews})))
+}
+
+/// `POST /api/builders/{name}/{drain,undrain}`
+pub async fn builder(
+    site: web::Data<Site>,
+    path: web::Path<(String, String)>,
+    request: HttpRequest,
+    body: web::Bytes,
+) -> Result<HttpResponse, Fault> {
+    let (name, action) = path.into_inner();
+    let on = match action.as_str() {
+        "drain" => true,
+        "undrain" => false,
+        _ => return Err(Fault::not_found(format!("There is no action “{action}”."))),
+    };
+    allowed(&request, &body)?;
+    site.house.drain(name.clone(), on).await?;
+    Ok(done(&request, &format!("{action} of builder {name}"), "/builders", &json!({"id": name, "action": action})))
+}
+
+/// The fields of a form that was sent by one who may act.
+fn allowed(request: &HttpRequest, body: &[u8]) -> Result<HashMap<String, String>, Fault> {
+    csrf::may_act(request)?;
+    let fields = fields(body);
+    csrf::check(request, fields.get(csrf::FIELD).map(String::as_str))?;
+    Ok(fields)
+}
+
+/// What was ordered is told to the journal; people are led back to the page, programs get JSON.
+fn done(request: &HttpRequest, what: &str, back: &str, answer: &serde_json::Value) -> HttpResponse {
+    tracing::info!("{what}, ordered by {}", request.peer_addr().map(|peer| peer.to_string()).unwrap_or_default());
     let html =
         request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.contains("text/html"));
     if html {
-        let back = row.number.map_or_else(|| format!("/reviews/{id}"), |number| pull_href(&row.repository, number));
-        return Ok(HttpResponse::SeeOther().insert_header((LOCATION, back)).finish());
+        return HttpResponse::SeeOther().insert_header((LOCATION, back)).finish();
     }
-    Ok(HttpResponse::Accepted().json(json!({"id": id, "action": action})))
+    HttpResponse::Accepted().json(answer)
 }
 
 /// A form's fields; anything else has none.

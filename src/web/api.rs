@@ -1,6 +1,6 @@
 //! The JSON routes that read. Shapes are types with a schema, from which `openapi` writes its document.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use actix_web::{HttpResponse, web};
 use schemars::JsonSchema;
@@ -10,7 +10,7 @@ use super::fault::Fault;
 use super::pages::{derivation_path, read_derivation};
 use super::site::Site;
 use super::view::pulls::PullsQuery;
-use crate::build::snapshot::{BuilderRow, BuilderState, QueueCounts, QueueItem, RunningItem};
+use crate::build::snapshot::{BuilderRow, BuilderState, QueueCounts, QueueItem, ReviewItem, RunningItem, Snapshot, Wait};
 use crate::db::{AttemptRow, PullFilter, PullOrder, PullRow, PullState, RepositoryRow, ReviewRow};
 use crate::domain::{CommitId, DrvPath, Outcome, OutputName, RepositoryName, ReviewId, StorePath, System};
 use crate::review::report::{Decision, State};
@@ -220,6 +220,14 @@ pub struct QueueStats {
 pub struct BuilderLoad {
     running: u64,
     slots: u64,
+    downloading: u64,
+    downloads: u64,
+}
+
+impl From<&BuilderRow> for BuilderLoad {
+    fn from(row: &BuilderRow) -> Self {
+        Self { running: row.running, slots: row.slots, downloading: row.downloading, downloads: row.downloads }
+    }
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -229,6 +237,26 @@ pub struct QueuePackages {
     waiting: Vec<Waiting>,
     /// All that wait, listed or not.
     waiting_total: u64,
+    /// Those with something left to build, in the order in which their builds start.
+    reviews: Vec<ReviewLoad>,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub struct ReviewLoad {
+    id: ReviewId,
+    /// Goes first, because somebody said so.
+    raised: bool,
+    total: u64,
+    settled: u64,
+    running: u64,
+    failed: u64,
+}
+
+impl From<&ReviewItem> for ReviewLoad {
+    fn from(item: &ReviewItem) -> Self {
+        let ReviewItem { id, raised, total, settled, running, failed } = item.clone();
+        Self { id, raised, total, settled, running, failed }
+    }
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -240,6 +268,8 @@ pub struct Running {
     since: String,
     reviews: Vec<ReviewId>,
     expected_seconds: f64,
+    /// What its package took before; `null`: it was never built.
+    usual_seconds: Option<f64>,
     log_url: String,
 }
 
@@ -251,12 +281,23 @@ pub struct Waiting {
     reviews: Vec<ReviewId>,
     /// Direct dependencies that are not there yet.
     waits_for: u64,
+    /// What keeps it from being built.
+    wait: Wait,
     expected_seconds: f64,
+    /// What its package took before; `null`: it was never built.
+    usual_seconds: Option<f64>,
     log_url: String,
 }
 
-impl From<&RunningItem> for Running {
-    fn from(item: &RunningItem) -> Self {
+/// What the packages in the queue took before, by their names without version.
+pub async fn usual(site: &Site, snapshot: &Snapshot) -> Result<HashMap<String, f64>, Fault> {
+    let drvs = snapshot.running.iter().map(|item| &item.drv).chain(snapshot.waiting.iter().map(|item| &item.drv));
+    let names: BTreeSet<&str> = drvs.map(|drv| drv.pname_version().0).collect();
+    Ok(site.house.db.expected_seconds(&names.into_iter().map(str::to_owned).collect::<Vec<_>>()).await?)
+}
+
+impl Running {
+    fn new(item: &RunningItem, usual: &HashMap<String, f64>) -> Self {
         Self {
             drv: item.drv.clone(),
             name: item.drv.name().to_owned(),
@@ -264,20 +305,23 @@ impl From<&RunningItem> for Running {
             since: item.since.to_string(),
             reviews: item.reviews.clone(),
             expected_seconds: item.expected_seconds,
+            usual_seconds: usual.get(item.drv.pname_version().0).copied(),
             log_url: format!("{}/{}", log_url(item.drv.base_name()), item.attempt),
         }
     }
 }
 
-impl From<&QueueItem> for Waiting {
-    fn from(item: &QueueItem) -> Self {
+impl Waiting {
+    fn new(item: &QueueItem, usual: &HashMap<String, f64>) -> Self {
         Self {
             drv: item.drv.clone(),
             name: item.drv.name().to_owned(),
             system: item.system.clone(),
             reviews: item.reviews.clone(),
             waits_for: item.waits_for,
+            wait: item.wait.clone(),
             expected_seconds: item.expected_seconds,
+            usual_seconds: usual.get(item.drv.pname_version().0).copied(),
             log_url: log_url(item.drv.base_name()),
         }
     }
@@ -301,6 +345,10 @@ pub struct Builder {
     /// `ready`, `backing_off`, `draining` or `absent`
     state: &'static str,
     reason: Option<String>,
+    /// How often in a row it could build nothing.
+    failures: u64,
+    /// RFC 3339: when it is tried again, while it is `backing_off`
+    until: Option<String>,
 }
 
 impl From<&BuilderRow> for Builder {
@@ -318,6 +366,8 @@ impl From<&BuilderRow> for Builder {
             mandatory: row.mandatory.clone(),
             state: builder_state(row.state),
             reason: row.reason.clone(),
+            failures: row.failures,
+            until: row.until.map(|until| until.to_string()),
         }
     }
 }
@@ -401,18 +451,18 @@ pub async fn builders(site: web::Data<Site>) -> Json {
 pub async fn queue_stats(site: web::Data<Site>) -> Json {
     let QueueCounts { ready, blocked, backing_off, running, settled } = site.house.queue(0).await?.counts;
     let builders = site.house.builders().await?;
-    let builders =
-        builders.iter().map(|row| (row.name.clone(), BuilderLoad { running: row.running, slots: row.slots })).collect();
+    let builders = builders.iter().map(|row| (row.name.clone(), BuilderLoad::from(row))).collect();
     Ok(json(&QueueStats { ready, blocked, backing_off, running, settled, builders }))
 }
 
 /// `GET /api/queue/packages?limit=`
 pub async fn queue_packages(site: web::Data<Site>, query: web::Query<BTreeMap<String, String>>) -> Json {
     let snapshot = site.house.queue(waiting(query.get("limit").map(String::as_str))?).await?;
-    let counts = snapshot.counts;
+    let (counts, usual) = (snapshot.counts, usual(&site, &snapshot).await?);
     Ok(json(&QueuePackages {
-        running: snapshot.running.iter().map(Running::from).collect(),
-        waiting: snapshot.waiting.iter().map(Waiting::from).collect(),
+        running: snapshot.running.iter().map(|item| Running::new(item, &usual)).collect(),
+        waiting: snapshot.waiting.iter().map(|item| Waiting::new(item, &usual)).collect(),
+        reviews: snapshot.reviews.iter().map(ReviewLoad::from).collect(),
         waiting_total: counts.ready + counts.blocked + counts.backing_off,
     }))
 }

@@ -54,6 +54,7 @@ fn name(event: &Event) -> &'static str {
         Event::BuildStarted { .. } => "build_started",
         Event::BuildEnded { .. } => "build_ended",
         Event::Repository { .. } => "repository",
+        Event::Builders => "builders",
         Event::Background => "background",
         Event::Notice { .. } => "notice",
     }
@@ -66,7 +67,7 @@ fn concerns(event: &Event, review: &ReviewId) -> bool {
         }
         Event::BuildStarted { reviews, .. } | Event::BuildEnded { reviews, .. } => reviews.contains(review),
         Event::Repository { .. } => false,
-        Event::Background => false,
+        Event::Builders | Event::Background => false,
         Event::Notice { .. } => true,
     }
 }

@@ -110,7 +110,7 @@ impl From<Away> for Fault {
 impl From<ActionError> for Fault {
     fn from(error: ActionError) -> Self {
         match error {
-            ActionError::NoSuchReview(_) => Self::not_found(sentence(&error.to_string())),
+            ActionError::NoSuchReview(_) | ActionError::NoSuchBuilder(_) => Self::not_found(sentence(&error.to_string())),
             ActionError::NotNow(why) => Self::new(StatusCode::CONFLICT, "not_now", sentence(&why)),
             ActionError::Away(away) => away.into(),
             ActionError::Database(error) => error.into(),

@@ -11,6 +11,7 @@ use super::fault::Fault;
 use super::site::Site;
 use crate::actors::house::{ActorHealth, ActorState};
 use crate::actors::recorder::agenda::{Background, Doing};
+use crate::build::snapshot::BuilderRow;
 use crate::domain::Outcome;
 
 /// `GET /healthz`: 200 while every actor runs and the database answers, else 503
@@ -107,6 +108,26 @@ async fn stored(text: &mut Exposition, site: &Site) -> Result<(), Fault> {
         let (_, seconds) = stats.attempts.get(&outcome).copied().unwrap_or_default();
         text.sample("snowgate_build_seconds_total", &[("outcome", outcome.as_str())], seconds);
     }
+    let used = stats.used;
+    text.family("snowgate_build_cpu_seconds_total", "counter", "Processor time of ended attempts, where it was measured.");
+    text.sample("snowgate_build_cpu_seconds_total", &[], used.cpu_seconds.unwrap_or_default());
+    for (name, help, directions) in [
+        (
+            "snowgate_build_io_bytes_total",
+            "What ended attempts read from disks and wrote to them, where it was measured.",
+            [("read", used.io_read_bytes), ("written", used.io_written_bytes)],
+        ),
+        (
+            "snowgate_build_copied_bytes_total",
+            "What was copied to remote builders, and from them.",
+            [("to_builder", used.copied_in_bytes), ("from_builder", used.copied_out_bytes)],
+        ),
+    ] {
+        text.family(name, "counter", help);
+        for (direction, bytes) in directions {
+            text.sample(name, &[("direction", direction)], bytes.unwrap_or_default() as f64);
+        }
+    }
     for (name, help, value) in [
         ("snowgate_repositories", "Repositories that are served.", stats.repositories),
         ("snowgate_open_pulls", "Open pull requests.", stats.open_pulls),
@@ -178,6 +199,15 @@ async fn queue(text: &mut Exposition, site: &Site) {
         for row in &builders {
             text.sample("snowgate_builder_running", &[("builder", &row.name)], row.running as f64);
         }
+        let mut each = |name: &str, help: &str, value: fn(&BuilderRow) -> u64| {
+            text.family(name, "gauge", help);
+            for row in &builders {
+                text.sample(name, &[("builder", &row.name)], value(row) as f64);
+            }
+        };
+        each("snowgate_builder_download_slots", "Fixed-output derivations that a builder takes at once.", |row| row.downloads);
+        each("snowgate_builder_downloading", "Fixed-output derivations that run on a builder.", |row| row.downloading);
+        each("snowgate_builder_failures", "How often in a row a builder could build nothing.", |row| row.failures);
         text.family("snowgate_builder_state", "gauge", "1 for the state that a builder is in.");
         for row in &builders {
             text.sample("snowgate_builder_state", &[("builder", &row.name), ("state", builder_state(row.state))], 1.0);

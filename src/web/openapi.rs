@@ -87,9 +87,22 @@ fn paths(schemas: &mut SchemaGenerator) -> Value {
         one(&json!({"type": "object"})),
     );
     get("/metrics", "Metrics in Prometheus' text format.", json!([]), text("text/plain"));
-    for action in ["rerun", "cancel"] {
-        paths.insert(format!("/api/reviews/{{id}}/{action}"), action_item(action));
+    for (action, summary) in [
+        ("rerun", "Reviews the change again; what is remembered as failed is built again."),
+        ("cancel", "Ends a review that is under way."),
+        ("bump", "What the review still has to build goes before what others have."),
+    ] {
+        paths.insert(format!("/api/reviews/{{id}}/{action}"), action_item(summary, "the page of the review"));
     }
+    for (action, summary) in [
+        ("drain", "The builder takes nothing new; what runs on it comes to its end."),
+        ("undrain", "The builder takes builds again."),
+    ] {
+        paths.insert(format!("/api/builders/{{id}}/{action}"), action_item(summary, "the page of builders"));
+    }
+    let retry =
+        "Forgets how a derivation ended, and runs the current reviews again that it was built for: their ids are in `reviews`.";
+    paths.insert("/api/derivations/{id}/retry".into(), action_item(retry, "the page of the derivation"));
     paths.insert("/api/alarms/{id}/{side}".into(), alarm_side());
     paths.insert("/api/alarms/{id}/acknowledge".into(), acknowledge_item());
     paths.insert(
@@ -99,18 +112,14 @@ fn paths(schemas: &mut SchemaGenerator) -> Value {
     Value::Object(paths)
 }
 
-fn action_item(action: &str) -> Value {
-    let summary = match action {
-        "rerun" => "Reviews the change again; what is remembered as failed is built again.",
-        _ => "Ends a review that is under way.",
-    };
+fn action_item(summary: &str, page: &str) -> Value {
     json!({"post": {
         "summary": summary,
-        "description": "From the server's own machine only. The cookie snowgate_csrf, which a review's page sets, and the header x-csrf-token (or the form field csrf) have the same value.",
+        "description": "From the server's own machine only. The cookie snowgate_csrf, which a page with buttons sets, and the header x-csrf-token (or the form field csrf) have the same value.",
         "parameters": [in_path("id"), {"name": "x-csrf-token", "in": "header", "schema": {"type": "string"}}],
         "responses": {
             "202": one(&json!({"type": "object", "required": ["id", "action"], "properties": {"id": {"type": "string"}, "action": {"type": "string"}}})),
-            "303": {"description": "Where the request accepts text/html: to the page of the review."},
+            "303": {"description": format!("Where the request accepts text/html: to {page}.")},
             "403": fault(), "404": fault(), "409": fault(), "default": fault()},
     }})
 }

@@ -10,11 +10,11 @@ use maud::Markup;
 use super::csrf;
 use super::fault::Fault;
 use super::site::Site;
-use super::view::builders::builders_page;
+use super::view::builders::{BuildersPage, builders_page};
 use super::view::derivation::{DerivationPage, LINES, LogView, derivation_page};
 use super::view::parts::pull_href;
 use super::view::pulls::{PullsQuery, pulls_page};
-use super::view::queue::queue_page;
+use super::view::queue::{QueuePage, queue_page};
 use super::view::repository::{branch_page, repository_page};
 use super::view::review::{ReviewPage, ReviewQuery, Visitor, review_page, unreviewed_page};
 use super::view::settings::{SettingsPage, settings_page};
@@ -188,7 +188,12 @@ pub async fn read_derivation(drv: &DrvPath) -> Result<Option<Derivation>, Fault>
 }
 
 /// `GET /drv/{hash}-{name}.drv`
-pub async fn derivation(site: web::Data<Site>, base_name: web::Path<String>, query: web::Query<DerivationQuery>) -> Page {
+pub async fn derivation(
+    site: web::Data<Site>,
+    base_name: web::Path<String>,
+    query: web::Query<DerivationQuery>,
+    request: HttpRequest,
+) -> Page {
     let attempts = site.house.db.attempts(&base_name).await?;
     let drv = derivation_path(&base_name, attempts.first().map(|row| &row.drv))?;
     let logs = site.house.logs.attempts(&base_name).iter().rev().map(ToString::to_string).collect::<Vec<_>>();
@@ -213,15 +218,30 @@ pub async fn derivation(site: web::Data<Site>, base_name: web::Path<String>, que
         (Some(log), Some(text), Some(time)) => Some(log_view(log, text, time)),
         _ => None,
     };
-    let view = DerivationPage {
-        drv: &drv,
-        attempts: &attempts,
-        logs: &logs,
-        log,
-        derivation: derivation.as_ref(),
-        now: Timestamp::now(),
-    };
-    Ok(page(derivation_page(&view)))
+    let remembered = site.house.db.outcomes(std::slice::from_ref(&drv)).await?.remove(&drv);
+    with_orders(&request, |visitor| {
+        derivation_page(&DerivationPage {
+            drv: &drv,
+            attempts: &attempts,
+            logs: &logs,
+            log,
+            derivation: derivation.as_ref(),
+            remembered: remembered.as_ref(),
+            visitor,
+            now: Timestamp::now(),
+        })
+    })
+}
+
+/// A page with buttons that order something.
+fn with_orders(request: &HttpRequest, page: impl FnOnce(Visitor<'_>) -> Markup) -> Page {
+    let csrf = csrf::token(request)?;
+    let may_not = csrf::may_act(request).err().map(|fault| fault.message);
+    let page = page(Visitor { csrf: &csrf, may_not: may_not.as_deref() });
+    Ok(HttpResponse::Ok()
+        .content_type("text/html; charset=utf-8")
+        .insert_header((SET_COOKIE, csrf::cookie(&csrf)))
+        .body(page.into_string()))
 }
 
 /// Remembered as failed, though the log and the derivation are gone.
@@ -243,15 +263,27 @@ fn log_view<'a>(log: &'a LogPage, text: &'a str, attempt: &'a str) -> LogView<'a
 }
 
 /// `GET /queue`
-pub async fn queue(site: web::Data<Site>, query: web::Query<BTreeMap<String, String>>) -> Page {
-    let waiting = super::api::waiting(query.get("waiting").map(String::as_str))?;
-    let snapshot = site.house.queue(waiting).await?;
-    Ok(page(queue_page(&snapshot, waiting, Timestamp::now())))
+pub async fn queue(site: web::Data<Site>, query: web::Query<BTreeMap<String, String>>, request: HttpRequest) -> Page {
+    let asked = super::api::waiting(query.get("waiting").map(String::as_str))?;
+    let snapshot = site.house.queue(asked).await?;
+    let usual = super::api::usual(&site, &snapshot).await?;
+    let reviews = site.house.db.open_reviews().await?.into_iter().map(|row| (row.id.clone(), row)).collect();
+    with_orders(&request, |visitor| {
+        queue_page(&QueuePage { snapshot: &snapshot, asked, usual: &usual, reviews: &reviews, visitor, now: Timestamp::now() })
+    })
 }
 
+/// Attempts on the page of builders.
+const LAST_ATTEMPTS: u32 = 20;
+
 /// `GET /builders`
-pub async fn builders(site: web::Data<Site>) -> Page {
-    Ok(page(builders_page(&site.house.builders().await?, &site.house.limiting())))
+pub async fn builders(site: web::Data<Site>, request: HttpRequest) -> Page {
+    let rows = site.house.builders().await?;
+    let attempts = site.house.db.latest_attempts(LAST_ATTEMPTS).await?;
+    let limits = site.house.limiting();
+    with_orders(&request, |visitor| {
+        builders_page(&BuildersPage { rows: &rows, limits: &limits, attempts: &attempts, visitor, now: Timestamp::now() })
+    })
 }
 
 /// Every address that is none.

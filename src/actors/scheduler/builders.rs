@@ -28,6 +28,12 @@ impl Roster {
         Self(Arc::new(Mutex::new(Entries { configured, drained: BTreeSet::new() })))
     }
 
+    /// Those of these names take nothing new, configured or not.
+    pub fn with_drained(self, names: Vec<String>) -> Self {
+        self.entries().drained = names.into_iter().collect();
+        self
+    }
+
     /// The configured builders, whether they are there or not: what none of them can build is unsupported.
     pub fn configured(&self) -> Vec<Builder> {
         self.entries().configured.clone()

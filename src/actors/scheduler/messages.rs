@@ -103,17 +103,21 @@ pub struct Bump {
     pub review: ReviewId,
 }
 
-/// A builder takes no new builds while this is on; those that run come to their end.
+/// A builder takes no new builds while this is on, over restarts too; those that run come to their end.
 #[derive(Debug, Clone, Message)]
-#[rtype(result = "Result<(), UnknownBuilder>")]
+#[rtype(result = "Result<(), DrainError>")]
 pub struct Drain {
     pub builder: String,
     pub on: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no builder named {0}")]
-pub struct UnknownBuilder(pub String);
+#[derive(Debug, thiserror::Error)]
+pub enum DrainError {
+    #[error("there is no builder named {0}")]
+    UnknownBuilder(String),
+    #[error(transparent)]
+    Database(#[from] crate::db::DbError),
+}
 
 /// All builders that are configured from now on, whether they are there or not: what none of them can build is unsupported.
 #[derive(Debug, Clone, Message)]

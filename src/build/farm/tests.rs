@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
+use super::super::snapshot::{Away, BuilderState, DependencyState, Wait};
 use super::super::{Node, Offer, Priority, Waiter};
 use super::*;
 use crate::domain::{Side, System};
@@ -202,4 +203,49 @@ fn a_raised_review_goes_first_with_all_that_it_needs() {
     assert_eq!(starts(&mut farm), [at("q", "a")]);
     farm.built(&drv("q"), Ending::new(Outcome::Succeeded));
     assert!(!farm.raise(&ReviewId::new("large")), "it waits for nothing");
+}
+
+/// What keeps it from being built.
+fn wait(farm: &Farm, name: &str) -> Wait {
+    let items = farm.waiting(100);
+    items.into_iter().find(|item| item.drv.name() == name).unwrap_or_else(|| panic!("{name} does not wait")).wait
+}
+
+#[test]
+fn each_that_waits_says_for_what() {
+    let mut farm = open(&[builder("strong", &["kvm"]), builder("weak", &[])]);
+    let mut source = node("source", &[], &[]);
+    source.requirements = Arc::new(Requirements { fixed_output: true, ..Requirements::clone(&source.requirements) });
+    let sources = ["source-1", "source-2", "source-3"].map(|name| Node { drv: drv(name), ..source.clone() });
+    farm.add(request("downloads", sources.into()));
+    farm.add(request("r", vec![node("a", &["kvm"], &[]), node("b", &["kvm"], &[]), node("c", &["kvm"], &["a"])]));
+    assert_eq!(starts(&mut farm).len(), 3);
+    let slot = |lane, names: &[&str]| Wait::Slot { lane, names: names.iter().map(|name| (*name).to_owned()).collect() };
+    assert_eq!(wait(&farm, "source-3"), slot(Lane::Downloads, &["strong", "weak"]));
+    assert_eq!(wait(&farm, "b"), slot(Lane::Builds, &["strong"]));
+    assert_eq!(wait(&farm, "c"), Wait::Dependency { drv: drv("a"), state: DependencyState::Running });
+
+    farm.drain("strong", true);
+    let away = |state, reason: Option<&str>| {
+        let reason = reason.map(str::to_owned);
+        Wait::Builder { features: vec!["kvm".into()], away: vec![Away { name: "strong".into(), state, reason }] }
+    };
+    assert_eq!(wait(&farm, "source-3"), slot(Lane::Downloads, &["weak"]));
+    assert_eq!(wait(&farm, "b"), away(BuilderState::Draining, None));
+    farm.drain("strong", false);
+    farm.unreachable(&drv("a"), "no route to host");
+    assert_eq!(wait(&farm, "b"), away(BuilderState::BackingOff, Some("no route to host")));
+    assert_eq!(wait(&farm, "c"), Wait::Dependency { drv: drv("a"), state: DependencyState::Ready });
+    farm.leave("strong");
+    assert_eq!(wait(&farm, "b"), away(BuilderState::Absent, None));
+}
+
+#[test]
+fn what_broke_off_everywhere_says_why_it_is_tried_again() {
+    let mut farm = open(&[builder("only", &[])]);
+    farm.add(request("r", vec![node("a", &[], &[]), node("b", &[], &["a"])]));
+    starts(&mut farm);
+    farm.broke(&drv("a"), "the daemon hung up");
+    assert_eq!(wait(&farm, "a"), Wait::Try { tries: 1, reason: Some("the daemon hung up".into()) });
+    assert_eq!(wait(&farm, "b"), Wait::Dependency { drv: drv("a"), state: DependencyState::BackingOff });
 }

@@ -100,6 +100,7 @@ impl Graph {
             sequence: self.sequence,
             key: None,
             rounds: 0,
+            broke: None,
             first_end: None,
             waiters: Vec::new(),
             asked: Vec::new(),

@@ -21,6 +21,13 @@ impl Graph {
         Some(&self.nodes[id].demand)
     }
 
+    /// Keeps the reason for whoever looks at the queue.
+    pub fn broke(&mut self, drv: &DrvPath, reason: &str) {
+        if let Some(id) = self.ids.get(drv) {
+            self.nodes[*id].broke = Some(reason.into());
+        }
+    }
+
     /// A running derivation ran out of something that a larger builder has more of: it may start again there at once, and that attempt
     /// counts.
     pub fn enlarge(&mut self, drv: &DrvPath, shortage: Shortage, first_end: Ending) {

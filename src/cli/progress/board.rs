@@ -72,6 +72,7 @@ impl Board {
                     | Event::BuildEnded { .. }
                     | Event::Repository { .. }
                     | Event::Background
+                    | Event::Builders
                     | Event::Notice { .. } => builds,
                 };
                 if let Some(line) = line(event, pace, Instant::now()) {
@@ -89,7 +90,7 @@ fn concerns(event: &Event, review: &ReviewId) -> bool {
             id == review
         }
         Event::BuildStarted { reviews, .. } | Event::BuildEnded { reviews, .. } => reviews.contains(review),
-        Event::Repository { .. } | Event::Background => false,
+        Event::Repository { .. } | Event::Background | Event::Builders => false,
         Event::Notice { .. } => true,
     }
 }
@@ -148,7 +149,8 @@ fn line(event: &Event, pace: &mut Pace, now: Instant) -> Option<String> {
         | Event::BuildStarted { .. }
         | Event::Review { .. }
         | Event::Repository { .. }
-        | Event::Background => None,
+        | Event::Background
+        | Event::Builders => None,
     }
 }
 
@@ -203,7 +205,7 @@ impl Bars {
                 }
             }
             Event::Notice { text } => self.above(&plain::line(text)),
-            Event::Builds { .. } | Event::Review { .. } | Event::Repository { .. } | Event::Background => {}
+            Event::Builds { .. } | Event::Review { .. } | Event::Repository { .. } | Event::Background | Event::Builders => {}
         }
     }
 

@@ -3,23 +3,83 @@
 use super::*;
 
 #[actix_web::test]
-async fn the_queue_and_the_builders_are_shown() {
-    let world = World::new();
+async fn the_queue_says_what_each_waits_for_and_whose_it_is() {
+    let world = World::new().with_review(&samples::begun()).await;
     let (status, page) = world.get("/queue").await;
     assert_eq!(status, StatusCode::OK);
-    assert!(page.contains("runs-1.0") && page.contains("waits-1.0") && page.contains("a free slot"));
-    assert!(world.get("/queue?waiting=1").await.1.contains("The first 1 of 2."));
-    assert!(world.get("/builders").await.1.contains("x86_64-linux"));
+    for words in [
+        "runs-1.0",
+        "a free slot",
+        "which is being built; 4 direct dependencies are not there yet",
+        "it broke off 2 times with every builder: the daemon hung up &lt;twice&gt;",
+        "href=\"/builders#far%20away\"",
+        "href=\"/r/local/packages/pull/3?review=00c0ffee00c0ffee\">local/packages#3</a>",
+        "2 of 7 derivations",
+        "not known: its first build",
+        "action=\"/api/reviews/00c0ffee00c0ffee/bump\"",
+    ] {
+        assert!(page.contains(words), "no {words} in {page}");
+    }
+    assert!(world.get("/queue?waiting=1").await.1.contains("The first 1 of 4."));
     let (_, stats) = world.json("/api/queue/stats").await;
-    assert_eq!(
-        stats,
-        serde_json::json!({"ready": 1, "blocked": 1, "backing_off": 0, "running": 1, "settled": 0, "builders": {"local": {"running": 1, "slots": 2}}})
-    );
-    let (_, packages) = world.json("/api/queue/packages?limit=1").await;
-    assert_eq!((packages["waiting"].as_array().unwrap().len(), &packages["waiting_total"]), (1, &2.into()));
+    let counts = ["ready", "blocked", "backing_off", "running"].map(|state| stats[state].as_u64().unwrap());
+    assert_eq!(counts, [2, 1, 1, 1]);
+    assert_eq!(stats["builders"]["local"], serde_json::json!({"running": 1, "slots": 2, "downloading": 0, "downloads": 2}));
+    let (_, packages) = world.json("/api/queue/packages?limit=2").await;
+    assert_eq!((packages["waiting"].as_array().unwrap().len(), &packages["waiting_total"]), (2, &4.into()));
+    assert_eq!(packages["waiting"][0]["wait"], serde_json::json!({"for": "slot", "lane": "builds", "names": ["local"]}));
+    assert_eq!((&packages["waiting"][1]["wait"]["state"], &packages["reviews"][0]["total"]), (&"running".into(), &7.into()));
     assert!(packages["running"][0]["log_url"].as_str().unwrap().ends_with("-runs-1.0.drv/20261120T124000.123Z"));
+}
+
+#[actix_web::test]
+async fn what_runs_longer_than_usual_is_said() {
+    let world = World::new();
+    let usual = AttemptEnd {
+        drv: samples::drv(30, "runs-0.9"),
+        time: "20261120T114000.123Z".into(),
+        outcome: Outcome::Succeeded,
+        seconds: 90.0,
+        message: None,
+        usage: Usage::default(),
+    };
+    let new = NewAttempt { drv: usual.drv.clone(), time: usual.time.clone(), builder: "local".into(), review: None };
+    world.house.db.start_attempt(new).await.unwrap();
+    world.house.db.finish_attempt(usual).await.unwrap();
+    let (_, page) = world.get("/queue").await;
+    assert!(page.contains("longer than usual") && page.contains("instead of 1 min 30 s"), "{page}");
+    assert_eq!(world.json("/api/queue/packages").await.1["running"][0]["usual_seconds"], 90.0);
+}
+
+#[actix_web::test]
+async fn builders_say_how_they_are_and_what_they_built() {
+    let world = World::new();
+    let (id, ..) = attempt(&world, &["one"], true).await;
+    let (_, page) = world.get("/builders").await;
+    for words in [
+        "x86_64-linux",
+        "1 of 2",
+        "left alone",
+        "No route to host",
+        "3 failures in a row; tried again",
+        "2.5 times as fast",
+        "8.0 GiB",
+        "only builds that need kvm",
+        "takes nothing new; what runs comes to its end",
+        "action=\"/api/builders/far%20away/drain\"",
+        "action=\"/api/builders/spare/undrain\"",
+        &format!("/drv/{id}"),
+    ] {
+        assert!(page.contains(words), "no {words} in {page}");
+    }
     let (_, builders) = world.json("/api/builders").await;
-    assert_eq!(builders[0]["state"], "ready");
+    assert_eq!((&builders[0]["state"], &builders[0]["until"]), (&"ready".into(), &Value::Null));
+    assert_eq!((&builders[1]["state"], &builders[1]["failures"]), (&"backing_off".into(), &3.into()));
+    assert!(builders[1]["until"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok());
+    let (_, metrics) = world.get("/metrics").await;
+    assert!(metrics.contains("snowgate_builder_failures{builder=\"far away\"} 3\n"), "{metrics}");
+    assert!(metrics.contains("snowgate_build_cpu_seconds_total 1.5\n"), "{metrics}");
+    assert!(metrics.contains("snowgate_build_io_bytes_total{direction=\"read\"} 4096\n"), "{metrics}");
 }
 
 #[actix_web::test]
@@ -36,7 +96,7 @@ async fn an_actor_that_is_away_makes_the_house_unwell_but_not_silent() {
     assert_eq!(world.json("/api/queue/stats").await.1["error"]["code"], "unavailable");
     assert!(world.get("/metrics").await.1.contains("snowgate_actor_up{actor=\"scheduler\"} 0\n"));
     let (_, metrics) = well.get("/metrics").await;
-    assert!(metrics.contains("snowgate_queue_derivations{state=\"ready\"} 1\n"));
+    assert!(metrics.contains("snowgate_queue_derivations{state=\"ready\"} 2\n"));
     for line in metrics.lines().filter(|line| !line.starts_with('#')) {
         assert!(line.rsplit_once(' ').is_some_and(|(_, value)| value.parse::<f64>().is_ok()), "{line}");
     }

@@ -27,8 +27,10 @@ use crate::actors::events::{Event, Events};
 use crate::actors::house::{ActionError, ActorHealth, ActorState, Away, EvaluatorFacts, House, InForce, Limiting, Staff};
 use crate::actors::recorder::agenda::{Background, RecordedFor};
 use crate::actors::recorder::kept::Side;
-use crate::build::Usage;
-use crate::build::snapshot::{BuilderRow, BuilderState, QueueCounts, QueueItem, RunningItem, Snapshot};
+use crate::build::snapshot::{
+    BuilderRow, BuilderState, DependencyState, QueueCounts, QueueItem, ReviewItem, RunningItem, Snapshot, Wait,
+};
+use crate::build::{Lane, Usage};
 use crate::config::{Settings, StateDir};
 use crate::db::{AttemptEnd, Db, NewAttempt, NewEvalAlarm, NewReview, PullRow, PullState, RepositoryRow};
 use crate::domain::{Outcome, ReviewId};
@@ -53,9 +55,20 @@ impl Staff for Crew {
             system: "x86_64-linux".into(),
             reviews: vec!["00c0ffee00c0ffee".into()],
             waits_for: 0,
+            wait: Wait::Slot { lane: Lane::Builds, names: vec!["local".into()] },
             expected_seconds: 3.0,
         }];
-        all.push(QueueItem { drv: drv(2), waits_for: 1, ..all[0].clone() });
+        let wait = Wait::Dependency { drv: samples::drv(3, "runs-1.0"), state: DependencyState::Running };
+        all.push(QueueItem { drv: drv(2), waits_for: 4, wait, ..all[0].clone() });
+        let wait = Wait::Try { tries: 2, reason: Some("the daemon hung up <twice>".into()) };
+        all.push(QueueItem { drv: drv(4), wait, ..all[0].clone() });
+        let far = crate::build::snapshot::Away {
+            name: "far away".into(),
+            state: BuilderState::BackingOff,
+            reason: Some("No route to host".into()),
+        };
+        let wait = Wait::Builder { features: vec!["kvm".into()], away: vec![far] };
+        all.push(QueueItem { drv: drv(5), wait, ..all[0].clone() });
         all.truncate(waiting);
         let running = vec![RunningItem {
             drv: samples::drv(3, "runs-1.0"),
@@ -65,8 +78,10 @@ impl Staff for Crew {
             attempt: "20261120T124000.123Z".into(),
             expected_seconds: 0.0,
         }];
-        let counts = QueueCounts { ready: 1, blocked: 1, backing_off: 0, running: 1, settled: 0 };
-        let answer = if self.away { Err(Away("scheduler")) } else { Ok(Snapshot { waiting: all, running, counts }) };
+        let reviews =
+            vec![ReviewItem { id: "00c0ffee00c0ffee".into(), raised: false, total: 7, settled: 2, running: 1, failed: 1 }];
+        let counts = QueueCounts { ready: 2, blocked: 1, backing_off: 1, running: 1, settled: 0 };
+        let answer = if self.away { Err(Away("scheduler")) } else { Ok(Snapshot { waiting: all, running, reviews, counts }) };
         std::future::ready(answer).boxed()
     }
 
@@ -84,8 +99,23 @@ impl Staff for Crew {
             mandatory: Vec::new(),
             state: BuilderState::Ready,
             reason: None,
+            failures: 0,
+            until: None,
         };
-        std::future::ready(if self.away { Err(Away("scheduler")) } else { Ok(vec![row]) }).boxed()
+        let far = BuilderRow {
+            name: "far away".into(),
+            state: BuilderState::BackingOff,
+            reason: Some("ssh: connect to host far-away port 22: No route to host".into()),
+            failures: 3,
+            until: Some(jiff::Timestamp::now() + Duration::from_secs(240)),
+            speed: 2.5,
+            memory_bytes: Some(8 << 30),
+            mandatory: vec!["kvm".into()],
+            downloads: 0,
+            ..row.clone()
+        };
+        let drained = BuilderRow { name: "spare".into(), state: BuilderState::Draining, ..row.clone() };
+        std::future::ready(if self.away { Err(Away("scheduler")) } else { Ok(vec![row, far, drained]) }).boxed()
     }
 
     fn health(&self) -> BoxFuture<'static, Vec<ActorHealth>> {
@@ -122,6 +152,17 @@ impl Staff for Crew {
 
     fn cancel(&self, _: ReviewId) -> BoxFuture<'static, Result<(), ActionError>> {
         std::future::ready(Err(ActionError::NotNow("the review has ended already".into()))).boxed()
+    }
+
+    fn bump(&self, review: ReviewId) -> BoxFuture<'static, Result<(), ActionError>> {
+        self.orders.lock().unwrap().push(format!("bump {review}"));
+        std::future::ready(Ok(())).boxed()
+    }
+
+    fn drain(&self, builder: String, on: bool) -> BoxFuture<'static, Result<(), ActionError>> {
+        let known = ["local", "far away", "00c0ffee00c0ffee"].contains(&builder.as_str());
+        self.orders.lock().unwrap().push(format!("{} {builder}", if on { "drain" } else { "undrain" }));
+        std::future::ready(if known { Ok(()) } else { Err(ActionError::NoSuchBuilder(builder)) }).boxed()
     }
 }
 
@@ -244,7 +285,13 @@ pub(super) async fn attempt(
             outcome: Outcome::Failed,
             seconds: 2.5,
             message: Some("builder failed".into()),
-            usage: Usage::default(),
+            usage: Usage {
+                cpu_seconds: Some(1.5),
+                peak_memory_bytes: Some(3 << 20),
+                io_read_bytes: Some(4096),
+                copied_out_bytes: Some(2048),
+                ..Usage::default()
+            },
         };
         world.house.db.finish_attempt(end).await.unwrap();
         None

@@ -96,3 +96,56 @@ async fn nobody_else_orders() {
         text(world.ask(pressed("rerun").set_payload("").insert_header((header::ACCEPT, "text/html"))).await).await;
     assert!(status == StatusCode::FORBIDDEN && page.starts_with("<!DOCTYPE html>"));
 }
+
+#[actix_web::test]
+async fn a_review_is_raised_from_the_queue_and_a_builder_is_drained() {
+    let world = World::new().with_review(&samples::begun()).await;
+    let html = |request: TestRequest| request.insert_header((header::ACCEPT, "text/html"));
+    let location = |answer: &ServiceResponse<_>| answer.headers().get(header::LOCATION).unwrap().to_str().unwrap().to_owned();
+    assert_eq!(world.ask(pressed("bump")).await.status(), StatusCode::ACCEPTED);
+    let answer = world.ask(html(pressed("bump")).set_payload(format!("csrf={TOKEN}&back=queue"))).await;
+    assert_eq!((answer.status(), location(&answer)), (StatusCode::SEE_OTHER, "/queue".into()));
+    let answer = world.ask(html(pressed("bump")).set_payload(format!("csrf={TOKEN}&back=//evil.example"))).await;
+    assert_eq!(location(&answer), "/r/local/packages/pull/3");
+    let answer = world.ask(html(posted("/api/builders/far%20away/drain"))).await;
+    assert_eq!((answer.status(), location(&answer)), (StatusCode::SEE_OTHER, "/builders".into()));
+    assert_eq!(world.ask(posted("/api/builders/local/undrain")).await.status(), StatusCode::ACCEPTED);
+    let bump = "bump 00c0ffee00c0ffee";
+    assert_eq!(*world.crew.orders.lock().unwrap(), [bump, bump, bump, "drain far away", "undrain local"]);
+
+    let (status, body) = text(world.ask(posted("/api/builders/nobody/drain")).await).await;
+    assert!(status == StatusCode::NOT_FOUND && body.contains("There is no builder named nobody."), "{body}");
+    assert_eq!(world.ask(posted("/api/builders/local/burn")).await.status(), StatusCode::NOT_FOUND);
+    let forged = posted("/api/builders/local/drain").peer_addr("10.0.0.7:40000".parse().unwrap());
+    assert_eq!(world.ask(forged).await.status(), StatusCode::FORBIDDEN);
+    assert_eq!(world.ask(posted("/api/builders/local/drain").set_payload("")).await.status(), StatusCode::FORBIDDEN);
+}
+
+#[actix_web::test]
+async fn a_remembered_failure_is_built_again_by_one_click() {
+    let world = World::new().with_review(&samples::blocked()).await;
+    let (id, time, _) = attempt(&world, &["one"], true).await;
+    let drv = samples::drv(7_001, "libfoo-2.0");
+    let db = &world.house.db;
+    // a second attempt, which an open pull request waited for
+    let review = Some("00c0ffee00c0ffee".into());
+    let new = NewAttempt { drv: drv.clone(), time: "20261120T125000.000Z".into(), builder: "local".into(), review };
+    db.start_attempt(new).await.unwrap();
+    db.remember(&drv, Outcome::Failed, None, Duration::from_secs(60)).await.unwrap();
+    let (_, page) = world.get(&format!("/drv/{id}")).await;
+    assert!(page.contains(&format!("action=\"/api/derivations/{id}/retry\"")) && page.contains("That is remembered"), "{page}");
+    assert!(page.contains("4.0 KiB read") && page.contains("2.0 KiB back") && page.contains(&time), "{page}");
+
+    let address = format!("/api/derivations/{id}/retry");
+    assert_eq!(world.ask(posted(&address).set_payload("")).await.status(), StatusCode::FORBIDDEN);
+    assert_eq!(db.outcomes(std::slice::from_ref(&drv)).await.unwrap().len(), 1);
+    let (status, body) = text(world.ask(posted(&address)).await).await;
+    assert_eq!(status, StatusCode::ACCEPTED);
+    assert!(body.contains("\"reviews\":[\"00c0ffee00c0ffee\"]"), "{body}");
+    assert!(db.outcomes(&[drv]).await.unwrap().is_empty());
+    assert_eq!(*world.crew.orders.lock().unwrap(), ["rerun 00c0ffee00c0ffee"]);
+    let (_, page) = world.get(&format!("/drv/{id}")).await;
+    assert!(!page.contains("That is remembered"), "{page}");
+    let never = posted(&format!("/api/derivations/{}/retry", samples::drv(9, "never").base_name()));
+    assert_eq!(world.ask(never).await.status(), StatusCode::NOT_FOUND);
+}

@@ -67,9 +67,18 @@ async fn a_log_is_followed_while_it_grows_to_its_end() {
     let answer = world.ask(ask).await;
     assert_eq!(answer.headers().get(header::CONTENT_TYPE).unwrap(), "text/event-stream");
     let mut log = log.unwrap();
+    log.phase("installPhase");
     log.line(None, b"three");
     log.finish().unwrap();
     let events = until(answer.into_body(), "event: end").await;
+    let phase = "event: phase\ndata: {\"name\":\"installPhase\",\"line\":3}\n\n";
+    assert!(events.contains(phase), "{events}");
+    let events = events.replace(phase, "");
+    let (_, page) = world.get(&format!("/drv/{id}")).await;
+    assert!(
+        page.contains("<a href=\"#L3\">installPhase</a>") && page.contains("id=\"L3\" data-phase=\"installPhase\""),
+        "{page}"
+    );
     let data = events.lines().filter_map(|line| line.strip_prefix("data: ")).filter(|line| !line.is_empty()).collect::<Vec<_>>();
     assert_eq!(data, ["two", "three", "{\"bytes\":14}"], "{events}");
 

@@ -4,10 +4,13 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::ansi;
-use super::icons::Icon;
+use super::icons::{Icon, icon};
 use super::layout::{Frame, Place, page};
+use super::order::{Order, may_not, order};
 use super::parts::{Tone, ago, bytes, chip, count, drv_link, outcome_chip, query_value, seconds, thousands};
-use crate::db::AttemptRow;
+use super::review::Visitor;
+use crate::build::Usage;
+use crate::db::{AttemptRow, Remembered};
 use crate::domain::DrvPath;
 use crate::store::derivation::Derivation;
 use crate::store::logs::Phase;
@@ -40,6 +43,9 @@ pub struct DerivationPage<'a> {
     pub log: Option<LogView<'a>>,
     /// `None`: it is not in the store (any more).
     pub derivation: Option<&'a Derivation>,
+    /// What is remembered of it: it is not built again until somebody asks, or that has expired.
+    pub remembered: Option<&'a Remembered>,
+    pub visitor: Visitor<'a>,
     pub now: Timestamp,
 }
 
@@ -55,6 +61,7 @@ pub fn derivation_page(view: &DerivationPage<'_>) -> Markup {
                 code { (drv) }
             }
         }
+        (remembered(view))
         (attempts(view))
         (log(view))
         div.columns {
@@ -63,6 +70,29 @@ pub fn derivation_page(view: &DerivationPage<'_>) -> Markup {
         }
     };
     page(&Frame::new(&title, Place::Elsewhere).about(format!("drv:{}", drv.base_name())), &content)
+}
+
+fn remembered(view: &DerivationPage<'_>) -> Markup {
+    let again = format!("/api/derivations/{}/retry", query_value(view.drv.base_name()));
+    html! {
+        div #remembered data-live {
+            @if let Some(remembered) = view.remembered {
+                div.banner.warn {
+                    (icon(Icon::Warning))
+                    div {
+                        p {
+                            "It ended as " b { (remembered.outcome.words()) } " " (ago(remembered.at, view.now))
+                            ". That is remembered: reviews that need it take this outcome and don't build it again."
+                        }
+                        div.chips {
+                            (order(&view.visitor, &Order { action: &again, sign: Icon::Again, words: "Build again", of: view.drv.name(), back: None }))
+                            (may_not(&view.visitor))
+                        }
+                    }
+                }
+            }
+        }
+    }
 }
 
 fn latest(view: &DerivationPage<'_>) -> Markup {
@@ -76,6 +106,7 @@ fn latest(view: &DerivationPage<'_>) -> Markup {
 
 fn attempts(view: &DerivationPage<'_>) -> Markup {
     let shown = view.log.as_ref().map(|log| log.attempt);
+    let has = Columns::of(view.attempts);
     let logs_only = view.logs.iter().filter(|time| view.attempts.iter().all(|row| row.time != **time)).collect::<Vec<_>>();
     html! {
         section.panel #attempts data-live aria-labelledby="attempts-title" {
@@ -84,11 +115,11 @@ fn attempts(view: &DerivationPage<'_>) -> Markup {
             @else {
                 div.scroll {
                     table.cards {
-                        thead { tr { th scope="col" { "Outcome" } th scope="col" { "Began" } th.num scope="col" { "Took" } th.num scope="col" { "CPU" } th.num scope="col" { "Peak memory" } th scope="col" { "Builder" } th scope="col" { "Review" } th scope="col" { "Log" } } }
+                        thead { tr { th scope="col" { "Outcome" } th scope="col" { "Began" } th.num scope="col" { "Took" } th.num scope="col" { "CPU" } th.num scope="col" { "Peak memory" } @if has.disk { th.num scope="col" { "Disk" } } @if has.copied { th.num scope="col" { "Copied" } } th scope="col" { "Builder" } th scope="col" { "Review" } th scope="col" { "Log" } } }
                         tbody {
-                            @for row in view.attempts { (attempt(view, row, shown)) }
+                            @for row in view.attempts { (attempt(view, row, shown, has)) }
                             @for time in logs_only {
-                                tr { td { span.muted { "not recorded" } } td data-label="Began" { (time) } td {} td {} td {} td {} td {} td.nowrap data-label="Log" { (log_link(view.drv, time, shown)) } }
+                                tr { td { span.muted { "not recorded" } } td data-label="Began" { (time) } td {} td {} td {} @if has.disk { td {} } @if has.copied { td {} } td {} td {} td.nowrap data-label="Log" { (log_link(view.drv, time, shown)) } }
                             }
                         }
                     }
@@ -98,7 +129,31 @@ fn attempts(view: &DerivationPage<'_>) -> Markup {
     }
 }
 
-fn attempt(view: &DerivationPage<'_>, row: &AttemptRow, shown: Option<&str>) -> Markup {
+/// What only some builders measure.
+#[derive(Clone, Copy)]
+struct Columns {
+    disk: bool,
+    copied: bool,
+}
+
+impl Columns {
+    fn of(attempts: &[AttemptRow]) -> Self {
+        let any = |has: fn(&Usage) -> bool| attempts.iter().any(|row| has(&row.usage));
+        Self {
+            disk: any(|usage| usage.io_read_bytes.or(usage.io_written_bytes).is_some()),
+            copied: any(|usage| usage.copied_in_bytes.or(usage.copied_out_bytes).is_some()),
+        }
+    }
+}
+
+/// Two figures, one under the other.
+fn both(first: Option<u64>, word: &str, second: Option<u64>, other: &str) -> Markup {
+    html! {
+        @for (figure, word) in [(first, word), (second, other)] { @if let Some(n) = figure { span.figure { (bytes(n)) " " (word) } " " } }
+    }
+}
+
+fn attempt(view: &DerivationPage<'_>, row: &AttemptRow, shown: Option<&str>, has: Columns) -> Markup {
     let has_log = view.logs.contains(&row.time);
     html! {
         tr {
@@ -110,7 +165,9 @@ fn attempt(view: &DerivationPage<'_>, row: &AttemptRow, shown: Option<&str>) -> 
             td.num data-label="Took" { @if let Some(s) = row.seconds { (seconds(s)) } }
             td.num data-label="CPU" { @if let Some(s) = row.usage.cpu_seconds { (seconds(s)) } }
             td.num data-label="Peak memory" { @if let Some(n) = row.usage.peak_memory_bytes { (bytes(n)) } }
-            td data-label="Builder" { (row.builder) }
+            @if has.disk { td.num data-label="Disk" { (both(row.usage.io_read_bytes, "read", row.usage.io_written_bytes, "written")) } }
+            @if has.copied { td.num data-label="Copied" { (both(row.usage.copied_in_bytes, "to it", row.usage.copied_out_bytes, "back")) } }
+            td data-label="Builder" { a href={ "/builders#" (query_value(&row.builder)) } { (row.builder) } }
             td.nowrap data-label="Review" { @if let Some(id) = &row.review { a.mono href={ "/reviews/" (id) } { (id) } } }
             td.nowrap data-label="Log" { @if has_log { (log_link(view.drv, &row.time, shown)) } @else { span.muted { "none" } } }
         }

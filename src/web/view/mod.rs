@@ -8,6 +8,7 @@ pub mod icons;
 pub mod layout;
 pub mod limiting;
 pub mod message;
+pub mod order;
 pub mod pager;
 pub mod parts;
 pub mod pulls;

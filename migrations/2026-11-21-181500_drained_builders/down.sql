@@ -1,0 +1,1 @@
+DROP TABLE drained_builders;
