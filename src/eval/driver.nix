@@ -200,14 +200,29 @@ let
   mark = name: builtins.pathExists "${marks}/${nonce}.${name}";
   markItem = index: builtins.seq (mark "t.${toString index}") null;
 
+  # What a derivation is made from: the store paths that its attributes name.
+  needs =
+    value:
+    let
+      named = builtins.tryEval (
+        builtins.seq value.drvPath (builtins.attrNames (builtins.getContext (builtins.toJSON (value.drvAttrs or { }))))
+      );
+    in
+    if isDerivation value && named.success then named.value else [ ];
+
   # Items of a recording: an index, whether to recurse into it whatever it says, and a path; or the root; or outputs of a flake.
+  # Where `n` stands, what it needs is told too.
   kinds = {
     root = _: describe true root;
     present = outputs: { names = map builtins.head (builtins.filter present outputs); };
     forced = names: describe true (get names);
     attr = names: describe false (get names);
   };
-  item = item: emit "S${toString item.i}" (result "R" item.i (kinds.${item.k} item.p));
+  item =
+    item:
+    emit "S${toString item.i}" (
+      builtins.seq (if item ? n then result "I" item.i (needs (get item.p)) else null) (result "R" item.i (kinds.${item.k} item.p))
+    );
   record = builtins.foldl' (_: i: builtins.seq (item i) (markItem i.i)) null;
   forked =
     id: go:
@@ -215,23 +230,6 @@ let
       builtins.seq (mark "back.${toString id}") (emit "P${toString id}" null)
     else
       builtins.seq (emit "F${toString id}" null) (go null);
-
-  # The derivations that the strings of a derivation's attributes name.
-  needs =
-    depth: value:
-    let
-      type = builtins.typeOf value;
-    in
-    if type == "string" then
-      builtins.attrNames (builtins.getContext value)
-    else if type == "list" then
-      builtins.concatMap (needs (depth + 1)) value
-    else if type == "set" && value ? outPath then
-      builtins.attrNames (builtins.getContext "${value.outPath}")
-    else if type == "set" && depth < 4 then
-      builtins.concatMap (needs (depth + 1)) (builtins.attrValues value)
-    else
-      [ ];
 in
 {
   # The root itself.
@@ -267,13 +265,5 @@ in
   finish = index: markItem index;
   # Ends a forked process.
   leave = _: mark "exit";
-  # The derivations that each attribute's derivation is made from, as far as its attributes name them.
-  inputs = builtins.foldl' (
-    _: i:
-    let
-      value = get i.p;
-    in
-    emit "S${toString i.i}" (result "I" i.i (if isDerivation value then builtins.seq value.drvPath (needs 0 (value.drvAttrs or { })) else [ ]))
-  ) null;
   end = index: emit "E${toString index}" null;
 }

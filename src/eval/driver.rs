@@ -91,7 +91,7 @@ pub enum Telling {
     Value,
     Name,
     Meta,
-    /// The derivations that an attribute's derivation is made from.
+    /// The store paths that an attribute's derivation is made from.
     Inputs,
     /// A process was forked, by the fork's number, and is what is spoken to from now on.
     Forked,

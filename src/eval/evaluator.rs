@@ -17,7 +17,7 @@ use super::terms::{EvalFailure, Evaluated, Limits, Progress, Request};
 use super::trace::bindings::Tracked;
 use super::trace::copies::Copies;
 use super::trace::probe::Probed;
-use super::trace::{Known, library};
+use super::trace::{Known, Surveys, library};
 use super::worker::{Described, Guard, Shared, Spent, took_too_long, work};
 use super::{message, nix_text};
 use crate::domain::{Attr, AttrPath, EvalError, EvalStats, Evaluation};
@@ -40,6 +40,7 @@ pub struct Evaluator {
     /// How many there are in all.
     pub(super) house: usize,
     pub(super) probed: Arc<OnceCell<Probed>>,
+    pub(super) surveys: Surveys,
     /// What recordings see through markers.
     pub(super) tracked: Arc<Tracked>,
 }
@@ -67,6 +68,7 @@ impl Evaluator {
             places: Arc::new(Semaphore::new(places.max(1))),
             house: places,
             probed: Arc::default(),
+            surveys: Surveys::WhereWorthIt,
             tracked: Arc::default(),
         };
         let mut spec = evaluator.spec(&StoreView::Memory, false, Vec::new());
@@ -94,6 +96,11 @@ impl Evaluator {
     /// The same one, whose recordings know what is read of these files, which must be those of their tree.
     pub fn tracking(&self, tracked: Tracked) -> Self {
         Self { tracked: Arc::new(tracked), ..self.clone() }
+    }
+
+    /// The same one, which plans its recordings so.
+    pub fn surveying(&self, surveys: Surveys) -> Self {
+        Self { surveys, ..self.clone() }
     }
 
     pub fn confinement(&self) -> &Confinement {

@@ -21,7 +21,7 @@ use dice::Dice;
 use engine::House;
 use package_sets::Root;
 use snowgate::domain::Attr;
-use snowgate::eval::trace::{Known, Tracing};
+use snowgate::eval::trace::{Known, Surveys, Tracing};
 
 fn number(variable: &str, otherwise: u64) -> u64 {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
@@ -161,7 +161,8 @@ async fn each_recorded_key_alone_dirties_who_read_it() {
     assert!(keys > 50);
 }
 
-/// Where a machine can't fork evaluators, or hear of what they read, or a file is not tracked by binding, results are the same.
+/// Where a machine can't fork evaluators, or hear of what they read, or a file is not tracked by binding, or a recording is planned
+/// after a survey, results are the same.
 #[actix::test]
 async fn each_fallback_is_as_true() {
     let house = House::open().await;
@@ -173,6 +174,7 @@ async fn each_fallback_is_as_true() {
         (house.evaluator.recording_by(Tracing::Off(none())), true, 1),
         (house.evaluator.clone(), false, 1),
         (house.evaluator.clone(), true, 3),
+        (house.evaluator.surveying(Surveys::Always), true, 2),
     ] {
         let mut house = House::open().await;
         (house.evaluator, house.tracks, house.recorders) = (evaluator, tracks, recorders);

@@ -18,6 +18,7 @@ use super::fragments::Ledger;
 use super::frames::{Frames, MARKS, OWN_PLACE};
 use super::reads::{Bounds, Event, Reads, Surroundings};
 use super::set::Fragment;
+use super::shape::Part;
 use super::work::{Below, Others, Work};
 use crate::domain::{Attr, AttrPath};
 use crate::eval::driver::{Driver, Heard, Launch, Telling, Usage};
@@ -35,6 +36,7 @@ pub struct Item {
     pub path: AttrPath,
     /// As the driver takes it, but for its index.
     pub asked: String,
+    pub part: Part,
 }
 
 /// What the chains of one recording have in common.
@@ -65,6 +67,8 @@ pub struct Chain<'a> {
     forks: u64,
     /// The item that is being evaluated, since when.
     open: Option<(usize, Instant)>,
+    /// What it said that it needs.
+    needs: Option<Vec<String>>,
     handed_out: Instant,
     place: Option<OwnedSemaphorePermit>,
     done: Done,
@@ -79,6 +83,18 @@ pub struct Done {
     pub skipped: Vec<AttrPath>,
     pub unknown: Vec<String>,
     pub stopped: bool,
+    /// Of items that were asked for it.
+    pub needs: Vec<Needs>,
+}
+
+/// What an item said of itself.
+#[derive(Debug)]
+pub struct Needs {
+    pub item: usize,
+    /// The store paths that its derivation is made from.
+    pub paths: Vec<String>,
+    /// How long it took to evaluate it.
+    pub took: Duration,
 }
 
 struct Process {
@@ -117,7 +133,17 @@ enum Finish {
 
 impl<'a> Chain<'a> {
     pub fn new(common: &'a Common<'a>, work: Work) -> Self {
-        Self { common, work, process: None, forks: 0, open: None, handed_out: Instant::now(), place: None, done: Done::default() }
+        Self {
+            common,
+            work,
+            needs: None,
+            process: None,
+            forks: 0,
+            open: None,
+            handed_out: Instant::now(),
+            place: None,
+            done: Done::default(),
+        }
     }
 
     pub async fn run(mut self) -> Result<Done, EvalFailure> {
@@ -292,7 +318,11 @@ impl<'a> Chain<'a> {
         self.open = None;
         loop {
             match self.hear().await {
-                Heard::Began(item) => self.open = Some((item, Instant::now())),
+                Heard::Began(item) => {
+                    self.open = Some((item, Instant::now()));
+                    self.needs = None;
+                }
+                Heard::Told(Telling::Inputs, _, value) => self.needs = serde_json::from_value(value).ok(),
                 Heard::Told(Telling::Value, item, value) if items.get(told) == Some(&item) => {
                     if let Ok(described) = serde_json::from_value::<Described>(value) {
                         self.found(item, described.found());
@@ -335,7 +365,11 @@ impl<'a> Chain<'a> {
     }
 
     fn found(&mut self, item: usize, found: Found) {
-        let millis = self.open.take().map_or(0, |(_, since)| since.elapsed().as_millis() as u32);
+        let took = self.open.take().map_or(Duration::ZERO, |(_, since)| since.elapsed());
+        let millis = took.as_millis() as u32;
+        if let Some(paths) = self.needs.take() {
+            self.done.needs.push(Needs { item, paths, took });
+        }
         if self.work.is_wanted(item)
             && let Some(process) = &self.process
         {

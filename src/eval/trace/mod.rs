@@ -27,6 +27,7 @@ mod fragments;
 pub mod frames;
 mod key;
 pub mod library;
+mod needs;
 pub(super) mod notify;
 pub(super) mod probe;
 mod reads;
@@ -34,6 +35,7 @@ mod recorder;
 mod set;
 mod shape;
 pub mod stored;
+mod survey;
 mod work;
 
 pub use changes::changed_keys;
@@ -43,6 +45,7 @@ pub use key::{Changes, Key};
 pub use probe::Tracing;
 pub use recorder::Recorded;
 pub use set::{Dirty, Fragment, FragmentNode, Known, Node, NodeId, TraceSet, Traced};
+pub use survey::Surveys;
 
 /// Increased when reads are heard otherwise, kept otherwise, or asked of files that are instrumented otherwise: what was recorded before is
 /// then recorded again.

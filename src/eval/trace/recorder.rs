@@ -1,6 +1,5 @@
 //! Records what attributes read: plans, divides the plan among processes, gathers what they cost.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,9 +9,11 @@ use tokio::sync::mpsc;
 use super::chain::{Chain, Common, Done, Forking, Item, names, surroundings};
 use super::control::Control;
 use super::copies::Copies;
+use super::needs::Needs;
 use super::probe::{Positions, Probed, Tracing};
 use super::set::{Fragment, TraceSet};
-use super::shape::{self, Plan};
+use super::shape::{self, Part, Plan};
+use super::survey::{Asked, Surveyed, survey};
 use super::work::{Group, State, Work};
 use crate::domain::AttrPath;
 use crate::eval::evaluator::Evaluator;
@@ -70,9 +71,7 @@ impl Evaluator {
         let copies = Copies::write(&tracked, &request.checkout, &self.directory)
             .map_err(|error| EvalFailure::Start(format!("no copies of tracked files: {error}")))?;
         let launch = self.traced(self.launch(request, &StoreView::Memory).await?, copies.files());
-        let plan = shape::by_sets(set);
         let start = Start::of(&request.jobset, &request.system);
-        let (items, index) = items(&plan, &start);
         let common = Common {
             launch: &launch,
             checkout: request.checkout.clone(),
@@ -82,12 +81,32 @@ impl Evaluator {
             places: &self.places,
             control,
             forking,
-            items: &items,
+            items: &[],
             fragments,
         };
-        let groups = groups(&plan, &index);
-        let wanted: Vec<bool> =
-            items.iter().map(|item| set.results.get(&item.path).is_some_and(|traced| !set.is_traced(traced))).collect();
+        let mut spent = Spent::default();
+        let plan = match forking {
+            Forking::Yes if self.surveys.come_before(set) => match survey(&common, set, &start).await? {
+                Surveyed { stopped: true, spent, .. } => {
+                    let Spent { cpu_seconds, peak_memory_bytes } = spent;
+                    return Ok(Recorded { cpu_seconds, peak_memory_bytes, stopped: true, ..Recorded::default() });
+                }
+                surveyed => {
+                    spent = surveyed.spent;
+                    let needs = Needs::new(set, &surveyed.said);
+                    // seconds, for a hundred thousand attributes
+                    let plan = tokio::task::spawn_blocking(move || needs.plan()).await;
+                    plan.map_err(|error| EvalFailure::Start(format!("there is no plan of a recording: {error}")))?
+                }
+            },
+            Forking::Yes | Forking::No => shape::by_sets(set),
+        };
+        let (items, groups) = asked_in(&plan, &start, Asked::Result);
+        let common = Common { items: &items, ..common };
+        let wanted: Vec<bool> = items
+            .iter()
+            .map(|item| item.part == Part::Recorded && set.results.get(&item.path).is_some_and(|traced| !set.is_traced(traced)))
+            .collect();
         let processes = match forking {
             Forking::Yes => request.workers,
             // what one process reads, all that it evaluates later has read: several of them, one after the other, keep that small
@@ -106,9 +125,8 @@ impl Evaluator {
         let chains: Vec<_> = chains.collect();
         let chains = futures_util::stream::iter(chains).buffer_unordered(request.workers.max(1)).try_collect::<Vec<Done>>();
         let mut recorded = Recorded::default();
-        let mut spent = Spent::default();
         for done in chains.await? {
-            let Done { spent: more, forks, finished, skipped, unknown, stopped } = done;
+            let Done { spent: more, forks, finished, skipped, unknown, stopped, needs: _ } = done;
             spent = spent.join(more);
             recorded.forks += forks;
             recorded.finished += finished;
@@ -123,12 +141,13 @@ impl Evaluator {
     }
 }
 
-/// Each attribute of the plan as the driver is asked for it, and its place in the list.
-fn items(plan: &Plan, start: &Start) -> (Vec<Item>, HashMap<AttrPath, usize>) {
+/// The plan's groups, and what the driver is asked for in them.
+pub fn asked_in(plan: &Plan, start: &Start, asked: Asked) -> (Vec<Item>, Vec<Group>) {
     let mut items = Vec::new();
-    let mut index = HashMap::new();
-    for path in plan.groups.iter().flat_map(|group| &group.items) {
-        index.entry(path.clone()).or_insert_with(|| {
+    let mut groups = Vec::with_capacity(plan.groups.len());
+    for group in &plan.groups {
+        let first = items.len();
+        for (path, part) in &group.items {
             let (kind, argument) = match start {
                 Start::Outputs(outputs) if path.is_root() => {
                     ("present", format!("[ {} ]", outputs.iter().map(names).collect::<Vec<_>>().join(" ")))
@@ -137,15 +156,11 @@ fn items(plan: &Plan, start: &Start) -> (Vec<Item>, HashMap<AttrPath, usize>) {
                 Start::Outputs(forced) | Start::Named(forced) if forced.contains(path) => ("forced", names(path)),
                 Start::Root | Start::Outputs(_) | Start::Named(_) => ("attr", names(path)),
             };
-            items.push(Item { path: path.clone(), asked: format!("k = \"{kind}\"; p = {argument};") });
-            items.len() - 1
-        });
+            let needs = if asked == Asked::Needs && !path.is_root() { " n = true;" } else { "" };
+            items.push(Item { path: path.clone(), asked: format!("k = \"{kind}\"; p = {argument};{needs}"), part: *part });
+        }
+        let items = (first..items.len()).collect();
+        groups.push(Group::new(group.parent, items, group.millis));
     }
-    (items, index)
-}
-
-fn groups(plan: &Plan, index: &HashMap<AttrPath, usize>) -> Vec<Group> {
-    let item = |path: &AttrPath| index.get(path).copied();
-    let groups = plan.groups.iter();
-    groups.map(|group| Group::new(group.parent, group.items.iter().filter_map(item).collect(), group.millis)).collect()
+    (items, groups)
 }

@@ -12,9 +12,17 @@ use crate::eval::frontier::Found;
 pub struct Group {
     /// Comes before its children, which have its reads. Only the first group has none.
     pub parent: Option<usize>,
-    pub items: Vec<AttrPath>,
+    pub items: Vec<(AttrPath, Part)>,
     /// An estimate of what evaluating the items costs.
     pub millis: u64,
+}
+
+/// What a group has an attribute for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    Recorded,
+    /// It is recorded elsewhere, and evaluated here for those that come after it and for the groups below.
+    Evaluated,
 }
 
 /// A tree of groups; the first one, its root, is evaluated in each recording process before anything else.
@@ -24,11 +32,11 @@ pub struct Plan {
 }
 
 /// Attributes of which nothing is known are recorded so many together.
-const CHUNK: usize = 16;
+pub const CHUNK: usize = 16;
 
 /// Each set's attributes in small groups below the set.
 pub fn by_sets(set: &TraceSet) -> Plan {
-    let mut groups = vec![Group { parent: None, items: vec![AttrPath::root()], millis: 0 }];
+    let mut groups = vec![root()];
     let mut of_set: HashMap<AttrPath, usize> = HashMap::from([(AttrPath::root(), 0)]);
     let mut below: BTreeMap<usize, Vec<&AttrPath>> = BTreeMap::new();
     for (path, traced) in set.results.iter().filter(|(path, traced)| !path.is_root() && !set.is_traced(traced)) {
@@ -36,17 +44,26 @@ pub fn by_sets(set: &TraceSet) -> Plan {
         let parent = parent.unwrap_or(0);
         if matches!(traced.found, Found::Set(_)) {
             of_set.insert(path.clone(), groups.len());
-            groups.push(Group { parent: Some(parent), items: vec![path.clone()], millis: 0 });
+            groups.push(Group { parent: Some(parent), items: recorded([path]), ..Group::default() });
         } else {
             below.entry(parent).or_default().push(path);
         }
     }
     for (parent, paths) in below {
         for chunk in paths.chunks(CHUNK) {
-            groups.push(Group { parent: Some(parent), items: chunk.iter().map(|path| (*path).clone()).collect(), millis: 0 });
+            groups.push(Group { parent: Some(parent), items: recorded(chunk.iter().copied()), ..Group::default() });
         }
     }
     Plan { groups }
+}
+
+/// The first group of every plan.
+pub fn root() -> Group {
+    Group { items: recorded([&AttrPath::root()]), ..Group::default() }
+}
+
+pub fn recorded<'a>(paths: impl IntoIterator<Item = &'a AttrPath>) -> Vec<(AttrPath, Part)> {
+    paths.into_iter().map(|path| (path.clone(), Part::Recorded)).collect()
 }
 
 /// Which groups each of `workers` processes records, so that each has as much to do as the others; groups above them it only evaluates.
