@@ -69,6 +69,16 @@ impl StateDir {
         self.root.join("alarms")
     }
 
+    /// Copies of the repositories of forges, one directory each.
+    pub fn mirrors(&self) -> PathBuf {
+        self.root.join("mirrors")
+    }
+
+    /// The credentials of the GitHub App that registered itself.
+    pub fn github_app(&self) -> PathBuf {
+        self.root.join("github/app.json")
+    }
+
     /// What the evaluating processes may write: homes, caches, the driver.
     pub fn evaluator(&self) -> PathBuf {
         self.root.join("evaluator")

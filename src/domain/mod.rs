@@ -5,6 +5,7 @@ mod evaluation;
 mod git_ids;
 mod names;
 mod outcome;
+mod secret;
 mod store_path;
 
 pub use attr_path::{AttrPath, AttrPathError};
@@ -12,6 +13,7 @@ pub use evaluation::{Attr, Detail, EvalError, EvalStats, Evaluation, Job, Positi
 pub use git_ids::{CommitId, GitIdError, ObjectId, TreeId};
 pub use names::{JobsetName, OutputName, RepositoryName, ReviewId, System};
 pub use outcome::Outcome;
+pub use secret::Secret;
 pub use store_path::{DrvPath, StorePath, StorePathError};
 
 /// Which half of a review something belongs to.

@@ -1,6 +1,7 @@
 //! Running `git`: a known environment, no prompts, no pager, no hooks, no child that outlives us.
 
 use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Stdio;
@@ -72,6 +73,18 @@ impl Git {
         self
     }
 
+    /// Leaves a descriptor open, under its number, in git and in what git starts.
+    pub fn inherit(mut self, fd: OwnedFd) -> Git {
+        // SAFETY: fcntl is async-signal-safe; the closure owns the descriptor, which is open as long as the command is there.
+        unsafe {
+            self.command.pre_exec(move || match libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, 0) {
+                -1 => Err(std::io::Error::last_os_error()),
+                _ => Ok(()),
+            });
+        }
+        self
+    }
+
     /// A setting for this invocation; before [`Git::run`]'s arguments.
     pub fn config(mut self, setting: &str) -> Git {
         self.command.args(["-c", setting]);
@@ -97,17 +110,22 @@ impl Git {
     pub async fn run<A: AsRef<OsStr>>(self, args: impl IntoIterator<Item = A>) -> Result<Answer, GitError> {
         let mut git = self.args(args);
         let output = git.command.output().await.map_err(starting)?;
-        Ok(Answer {
-            code: output.status.code().unwrap_or(-1),
-            stdout: output.stdout,
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-            name: git.name,
-        })
+        Ok(answer(&git.name, output))
     }
 
     /// Starts with pipes on all standard streams.
     pub fn start<A: AsRef<OsStr>>(self, args: impl IntoIterator<Item = A>) -> Result<Child, GitError> {
         self.args(args).command.stdin(Stdio::piped()).spawn().map_err(starting)
+    }
+}
+
+/// What a process that was started by [`Git::start`] said, when it has ended.
+pub(super) fn answer(name: &str, output: std::process::Output) -> Answer {
+    Answer {
+        code: output.status.code().unwrap_or(-1),
+        stdout: output.stdout,
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        name: name.to_owned(),
     }
 }
 

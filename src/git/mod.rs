@@ -2,7 +2,8 @@
 //! checked-out trees for the evaluator.
 //!
 //! Owns: a bare scratch repository per repository of the user's (it borrows the user's objects and takes all new ones, so that
-//! nothing is ever written into the user's repository), and the pool of checked-out trees. Only `actors/`, `forge/` and the
+//! nothing is ever written into the user's repository), the mirrors of repositories that are elsewhere, and the pool of checked-out
+//! trees. Only `actors/`, `forge/` and the
 //! commands of `cli/` call it; no other room starts `git`.
 
 mod branches;
@@ -12,6 +13,7 @@ mod create;
 mod error;
 mod history;
 mod merge;
+mod mirror;
 mod objects;
 mod repository;
 mod slot;
@@ -28,6 +30,7 @@ pub use create::{NewCommit, create};
 pub use error::GitError;
 pub use history::{Commit, DiffStat};
 pub use merge::MergeTree;
+pub use mirror::Mirror;
 pub use objects::Blob;
 pub use repository::Repository;
 pub use worktrees::{Checkout, Worktrees};
