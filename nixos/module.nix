@@ -116,6 +116,7 @@ in
         (builtins.toJSON (cfg.settings.log or { }))
         (builtins.toJSON (cfg.settings.eval or { }))
         (builtins.toJSON (removeAttrs (cfg.settings.build or { }) [ "machines_file" ]))
+        (builtins.toJSON (removeAttrs (cfg.settings.github or { }) [ "poll_seconds" "policy" ]))
       ];
       serviceConfig.ReadWritePaths = mkIf (cfg.settings.state_dir != "/var/lib/snowgate") [ cfg.settings.state_dir ];
     };

@@ -22,6 +22,7 @@ use snowgate::actors::reviews::Reviews;
 use snowgate::actors::scheduler::Scheduler;
 use snowgate::config::Settings;
 use snowgate::db::{Db, PullFilter, ReviewRow};
+use snowgate::forge::github::GitHub;
 use snowgate::review::report::{Decision, State};
 use tokio::sync::broadcast::Receiver;
 use tokio_util::sync::CancellationToken;
@@ -63,15 +64,11 @@ impl House {
         let program = PathBuf::from(env!("CARGO_BIN_EXE_snowgate"));
         let opened = open::open(program, &settings, &state, db.clone(), events, closing.clone(), For::Serving).await.unwrap();
         let reviews = Reviews::new(opened.desk.clone(), closing.clone());
-        let configuration = Arc::new(Configuration {
-            repositories: settings.repositories.clone(),
-            scratch: state.objects(),
-            options: settings.build.options.clone(),
-            poll: settings.limits.poll(),
-        });
+        let configuration = Arc::new(Configuration::new(&settings, state.objects()));
+        let github = Arc::new(GitHub::open(&settings.github, &state).unwrap());
         let hired = reviews.clone();
         let hire = move || {
-            let intake = Intake::new(configuration.clone(), hired.clone(), Agenda::default());
+            let intake = Intake::new(configuration.clone(), hired.clone(), Agenda::default(), github.clone());
             async { Some(intake) }
         };
         let intake = supervise("intake", intake::MAILBOX, closing.clone(), Tenure::Permanent, hire, || {});

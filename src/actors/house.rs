@@ -11,6 +11,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::events::Events;
+use super::intake::github::Delivered;
 use super::recorder::agenda::{Background, RecordedFor};
 use super::scheduler::DrainError;
 use crate::build::snapshot::{BuilderRow, Snapshot};
@@ -19,6 +20,8 @@ use crate::db::{Db, DbError};
 use crate::domain::{DrvPath, JobsetName, RepositoryName, ReviewId, System};
 use crate::eval::Confinement;
 use crate::eval::trace::Tracing;
+use crate::forge::github::GitHub;
+use crate::forge::github::manifest::Registered;
 use crate::store::logs::Logs;
 
 /// A clone is another handle on the same house.
@@ -48,6 +51,11 @@ pub trait Staff: Send + Sync {
     fn cancel(&self, review: ReviewId) -> BoxFuture<'static, Result<(), ActionError>>;
     fn bump(&self, review: ReviewId) -> BoxFuture<'static, Result<(), ActionError>>;
     fn drain(&self, builder: String, on: bool) -> BoxFuture<'static, Result<(), ActionError>>;
+    /// `None`: this server has nothing to do with forges elsewhere.
+    fn github(&self) -> Option<Arc<GitHub>>;
+    /// A delivery is stored; what it hints at is to be looked at.
+    fn delivered(&self, delivered: Delivered);
+    fn register(&self, code: String) -> BoxFuture<'static, Result<Registered, ActionError>>;
 }
 
 /// The settings in force, and how they stand to their file.
@@ -247,6 +255,21 @@ impl House {
             }
         }
         Ok(begun)
+    }
+
+    /// `None`: this server has nothing to do with forges elsewhere.
+    pub fn github(&self) -> Option<Arc<GitHub>> {
+        self.staff.github()
+    }
+
+    /// A delivery is stored; what it hints at is to be looked at.
+    pub fn delivered(&self, delivered: Delivered) {
+        self.staff.delivered(delivered);
+    }
+
+    /// Exchanges what GitHub gave for a new App's credentials.
+    pub async fn register(&self, code: String) -> Result<Registered, ActionError> {
+        self.staff.register(code).await
     }
 }
 

@@ -1,6 +1,8 @@
 //! The Intake learns that something changed, reads the truth from the forge, and begins, supersedes or cancels reviews accordingly.
 //! A hint that is lost, doubled or late costs nothing: what is read is compared with what is stored.
 
+pub mod github;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,9 +20,12 @@ use super::recorder::agenda::{Agenda, Base};
 use super::reviewer::{Order, Wishes};
 use super::reviews::Reviews;
 use super::scheduler::Retry;
+use crate::config::github::Policy;
 use crate::config::server::{Repository as Configured, Settings};
 use crate::db::{NewReview, PullFilter, PullRow, PullState, RepositoryRow, ReviewRow};
 use crate::domain::{CommitId, RepositoryName, ReviewId, System};
+use crate::forge::github::GitHub;
+use crate::forge::github::event::RepositoryId;
 use crate::forge::local::LocalForge;
 use crate::forge::{Forge, ForgeError, Number, OpenChange, RepositoryState, Standing};
 use crate::review::report::{Revision, State};
@@ -31,20 +36,27 @@ pub struct Intake {
     configuration: Arc<Configuration>,
     reviews: Reviews,
     agenda: Agenda,
+    github: Arc<GitHub>,
+    roll: github::Roll,
     watched: BTreeMap<RepositoryName, Watched>,
 }
 
 /// A repository that is read each time that something says so.
 struct Watched {
     forge: Arc<dyn Forge>,
+    /// GitHub's number; `None`: it is on this disk.
+    id: Option<RepositoryId>,
     reading: Reading,
+    /// Deliveries that came since the last reading began.
+    heard: Vec<String>,
     /// Gives its hints.
     hints: SpawnHandle,
 }
 
 /// Two readings of one repository at once could begin two reviews of one change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Reading {
+    #[default]
     No,
     Now,
     /// What is being read may have changed since.
@@ -61,17 +73,26 @@ pub struct Configuration {
     pub options: BTreeMap<String, String>,
     /// A repository is read again after so long even if nothing was noticed, and tried again if it can't be read.
     pub poll: Duration,
+    /// The same for repositories on GitHub, and for which there are.
+    pub github_poll: Duration,
+    pub policy: Policy,
 }
 
 impl Configuration {
-    /// The same with what new settings say.
-    pub fn with(&self, settings: &Settings) -> Self {
+    pub fn new(settings: &Settings, scratch: std::path::PathBuf) -> Self {
         Self {
             repositories: settings.repositories.clone(),
-            scratch: self.scratch.clone(),
+            scratch,
             options: settings.eval_options(),
             poll: settings.limits.poll(),
+            github_poll: settings.github.poll(),
+            policy: settings.github.policy.clone(),
         }
+    }
+
+    /// The same with what new settings say.
+    pub fn with(&self, settings: &Settings) -> Self {
+        Self::new(settings, self.scratch.clone())
     }
 }
 
@@ -111,8 +132,8 @@ pub enum Seen {
 }
 
 impl Intake {
-    pub fn new(configuration: Arc<Configuration>, reviews: Reviews, agenda: Agenda) -> Self {
-        Self { configuration, reviews, agenda, watched: BTreeMap::new() }
+    pub fn new(configuration: Arc<Configuration>, reviews: Reviews, agenda: Agenda, github: Arc<GitHub>) -> Self {
+        Self { configuration, reviews, agenda, github, roll: github::Roll::default(), watched: BTreeMap::new() }
     }
 
     fn open(&self, configured: &Configured) -> impl Future<Output = Result<LocalForge, ForgeError>> + use<> {
@@ -145,17 +166,18 @@ impl Intake {
                     return;
                 }
             };
-            intake.watch(forge, intake.configuration.poll, context);
+            intake.watch(forge, None, intake.configuration.poll, context);
         });
         context.spawn(watched);
     }
 
-    fn watch(&mut self, forge: Arc<dyn Forge>, every: Duration, context: &mut Context<Self>) {
+    fn watch(&mut self, forge: Arc<dyn Forge>, id: Option<RepositoryId>, every: Duration, context: &mut Context<Self>) {
         // watch first, then read: what happens in between is not missed
         let (name, watched) = (forge.name().clone(), forge.name().clone());
         let hints = forge.watch(every).map(move |()| Look(watched.clone()));
         let hints = context.add_stream(futures_util::stream::once(std::future::ready(Look(name.clone()))).chain(hints));
-        if let Some(before) = self.watched.insert(name, Watched { forge, reading: Reading::No, hints }) {
+        let watched = Watched { forge, id, reading: Reading::No, heard: Vec::new(), hints };
+        if let Some(before) = self.watched.insert(name, watched) {
             context.cancel_future(before.hints);
         }
     }
@@ -170,37 +192,51 @@ impl Intake {
             return;
         }
         watched.reading = Reading::Now;
-        let forge = watched.forge.clone();
+        let (forge, heard) = (watched.forge.clone(), std::mem::take(&mut watched.heard));
         let read = async move {
             let read = visit.read(&*forge).await;
-            (visit, forge, read)
+            (visit, forge, read, heard)
         };
-        let taken_up = read.into_actor(self).map(|(visit, forge, read), intake, context: &mut Context<Self>| {
+        let taken_up = read.into_actor(self).map(|(visit, forge, read, heard), intake, context: &mut Context<Self>| {
+            // another may have taken its place meanwhile, and is read by itself
+            if !intake.is_watched(&forge) {
+                return;
+            }
+            if matches!(&read, Err(Unread::Forge(error)) if error.is_gone()) {
+                intake.call_the_roll(context);
+            }
             let taken_up = async move {
-                visit.take_up(&*forge, read).await;
-                forge
+                let done = visit.take_up(&*forge, read).await;
+                (forge, heard, done)
             };
-            let over = |forge: Arc<dyn Forge>, intake: &mut Self, context: &mut Context<Self>| {
-                intake.looked(&forge, context);
+            let over = |(forge, heard, done): (Arc<dyn Forge>, _, _), intake: &mut Self, context: &mut Context<Self>| {
+                intake.looked(forge.name(), heard, done, context);
             };
             taken_up.into_actor(intake).map(over).wait(context);
         });
         context.spawn(taken_up);
     }
 
-    fn forges(&self) -> BTreeMap<RepositoryName, Arc<dyn Forge>> {
-        self.watched.iter().map(|(name, watched)| (name.clone(), watched.forge.clone())).collect()
+    fn is_watched(&self, forge: &Arc<dyn Forge>) -> bool {
+        self.watched.get(forge.name()).is_some_and(|watched| Arc::ptr_eq(&watched.forge, forge))
     }
 
-    fn looked(&mut self, forge: &Arc<dyn Forge>, context: &mut Context<Self>) {
-        let name = forge.name().clone();
-        // another may have taken its place meanwhile, and is read by itself
-        let Some(watched) = self.watched.get_mut(&name).filter(|watched| Arc::ptr_eq(&watched.forge, forge)) else { return };
+    fn looked(&mut self, name: &RepositoryName, heard: Vec<String>, done: Done, context: &mut Context<Self>) {
+        let Some(watched) = self.watched.get_mut(name) else { return };
         let again = watched.reading == Reading::NowAndAgain;
         watched.reading = Reading::No;
-        if again {
-            self.look(&name, context);
+        match done {
+            Done::Yes => self.reviews.desk().db.deliveries_handled(heard),
+            // the timer has it looked at again
+            Done::No => watched.heard.extend(heard),
         }
+        if again {
+            self.look(name, context);
+        }
+    }
+
+    fn forges(&self) -> BTreeMap<RepositoryName, Arc<dyn Forge>> {
+        self.watched.iter().map(|(name, watched)| (name.clone(), watched.forge.clone())).collect()
     }
 
     fn visit(&self) -> Visit {
@@ -212,10 +248,13 @@ impl Actor for Intake {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Context<Self>) {
-        self.agenda.retain(|name| self.configuration.repositories.iter().any(|configured| configured.name == *name));
+        if self.github.app().is_none() {
+            self.agenda.retain(|name| self.configuration.repositories.iter().any(|configured| configured.name == *name));
+        }
         for configured in self.configuration.repositories.clone() {
             self.take_up(configured, context);
         }
+        self.take_up_github(context);
     }
 }
 
@@ -249,6 +288,9 @@ impl Handler<Rerun> for Intake {
                 let forge = forges.get(&row.repository);
                 let forge = forge.ok_or_else(|| ActionError::NotNow(format!("{} is not watched any more", row.repository)))?;
                 visit.is_current(&row).await?;
+                if row.waits_since.is_some() {
+                    return Err(waits());
+                }
                 if visit.reviews.is_open(&id) {
                     return Err(ActionError::NotNow("the review is under way; cancel it first".into()));
                 }
@@ -269,7 +311,9 @@ impl Handler<Cancel> for Intake {
         let visit = self.visit();
         Box::pin(
             async move {
-                visit.row(&id).await?;
+                if visit.row(&id).await?.waits() {
+                    return Err(waits());
+                }
                 if visit.reviews.cancel(&id) { Ok(()) } else { Err(ActionError::NotNow("the review is over".into())) }
             }
             .into_actor(self),
@@ -320,19 +364,20 @@ impl Visit {
         }
     }
 
-    async fn read(&self, forge: &dyn Forge) -> Result<RepositoryState, String> {
+    async fn read(&self, forge: &dyn Forge) -> Result<RepositoryState, Unread> {
         let filter = PullFilter { repository: Some(forge.name().clone()), state: Some(PullState::Open), ..PullFilter::default() };
-        let held_open = self.reviews.desk().db.pulls(filter).await.map_err(|error| error.to_string())?;
+        let held_open = self.reviews.desk().db.pulls(filter).await?;
         let held_open = held_open.into_iter().map(|(pull, _)| pull.number).collect();
-        forge.read(held_open).await.map_err(|error| error.to_string())
+        Ok(forge.read(held_open).await?)
     }
 
-    async fn take_up(&self, forge: &dyn Forge, read: Result<RepositoryState, String>) {
+    async fn take_up(&self, forge: &dyn Forge, read: Result<RepositoryState, Unread>) -> Done {
         let name = forge.name().clone();
         let taken_up = match read {
-            Ok(state) => self.apply(forge, state).await.map_err(|error| error.to_string()),
+            Ok(state) => self.apply(forge, state).await.map_err(Unread::Database),
             Err(error) => Err(error),
         };
+        let done = if taken_up.is_ok() { Done::Yes } else { Done::No };
         if let Err(error) = taken_up {
             tracing::warn!("{name} can't be read: {error}");
             let unreadable = Unreadable {
@@ -341,9 +386,10 @@ impl Visit {
                 base_branch: self.configured(&name).and_then(|configured| configured.base_branch.clone()),
                 url: forge.url(),
             };
-            self.unreadable(unreadable, error).await;
+            self.unreadable(unreadable, error.to_string()).await;
         }
         self.reviews.desk().events.send(Event::Repository { repository: name });
+        done
     }
 
     fn configured(&self, name: &RepositoryName) -> Option<&Configured> {
@@ -431,18 +477,25 @@ impl Visit {
             review: None,
         })
         .await?;
+        let trusted = self.configuration.policy.trusts(&open.origin);
         if let Some((pull, Some(review))) = known {
             let same = review.base_rev == open.base && review.head_rev == open.head;
             // closed in the middle of it, and open again: it was not a person who cancelled
             let cut_off = pull.state != PullState::Open && review.state == State::Cancelled;
-            if same && (self.reviews.is_open(&review.id) || (is_final(review.state) && !cut_off)) {
+            let settled = is_final(review.state) && !cut_off;
+            if same && (self.reviews.is_open(&review.id) || settled || (review.waits() && !trusted)) {
                 return Ok(());
             }
             self.reviews.cancel(&review.id);
         }
         let base = revision(open.base.clone(), Some(open.base_branch.clone()));
         let head = revision(open.head.clone(), Some(open.branch.clone()));
-        self.begin(forge, Some(number), base, head, Wishes::default(), None).await?;
+        if trusted {
+            self.begin(forge, Some(number), base, head, Wishes::default(), None).await?;
+        } else {
+            tracing::info!("pull request {number} of {} waits for a writer's permission", forge.name());
+            self.wait_for_permission(forge, number, base, head).await?;
+        }
         Ok(())
     }
 
@@ -453,6 +506,10 @@ impl Visit {
         let filter = PullFilter { repository: Some(forge.name().clone()), state: Some(PullState::Open), ..PullFilter::default() };
         for (pull, review) in db.pulls(filter).await? {
             let Some(review) = review else { continue };
+            // nothing of it was evaluated
+            if review.waits_since.is_some() {
+                continue;
+            }
             // it was begun after the alarm
             if db.alarms_of_review(&review.id).await?.iter().any(|known| known.id == alarm.alarm) {
                 continue;
@@ -493,16 +550,7 @@ impl Visit {
         alarm: Option<i64>,
     ) -> Result<ReviewId, crate::db::DbError> {
         let id = new_id();
-        let new = NewReview {
-            id: id.clone(),
-            repository: forge.name().clone(),
-            number,
-            base_rev: base.rev.clone(),
-            base_ref: base.reference.clone(),
-            head_rev: head.rev.clone(),
-            head_ref: head.reference.clone(),
-            tree: None,
-        };
+        let new = row(id.clone(), forge, number, &base, &head);
         for superseded in self.reviews.desk().db.create_review(new).await? {
             self.reviews.cancel(&superseded);
         }
@@ -511,6 +559,21 @@ impl Visit {
         }
         self.reviews.begin(self.order(forge, id.clone(), number, base, head, jiff::Timestamp::now(), wishes));
         Ok(id)
+    }
+
+    /// A stranger's change: the row that says so, and nobody who would do anything.
+    async fn wait_for_permission(
+        &self,
+        forge: &dyn Forge,
+        number: u64,
+        base: Revision,
+        head: Revision,
+    ) -> Result<(), crate::db::DbError> {
+        let new = row(new_id(), forge, Some(number), &base, &head);
+        for superseded in self.reviews.desk().db.create_waiting_review(new).await? {
+            self.reviews.cancel(&superseded);
+        }
+        Ok(())
     }
 
     #[expect(clippy::too_many_arguments, reason = "the fields of one row")]
@@ -535,7 +598,8 @@ impl Visit {
             Err(error) => return tracing::error!("the open reviews can't be read: {error}"),
         };
         for row in open.into_iter().filter(|row| row.repository == *forge.name() && row.superseded_by.is_none()) {
-            if row.number.is_none() || self.reviews.is_open(&row.id) {
+            // nor one of a stranger's change before somebody allows it
+            if row.number.is_none() || row.waits_since.is_some() || self.reviews.is_open(&row.id) {
                 continue;
             }
             let (base, head) = (revision(row.base_rev, row.base_ref), revision(row.head_rev, row.head_ref));
@@ -558,6 +622,22 @@ impl Visit {
     }
 }
 
+/// Why a repository could not be read.
+#[derive(Debug, thiserror::Error)]
+enum Unread {
+    #[error(transparent)]
+    Forge(#[from] ForgeError),
+    #[error(transparent)]
+    Database(#[from] crate::db::DbError),
+}
+
+/// Whether what was read is taken up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Done {
+    Yes,
+    No,
+}
+
 /// A repository that can't be read at the moment; it is shown all the same.
 struct Unreadable {
     name: RepositoryName,
@@ -572,6 +652,23 @@ impl Unreadable {
         let Configured { name, path, base_branch } = configured.clone();
         Self { name, path, base_branch, url: None }
     }
+}
+
+fn row(id: ReviewId, forge: &dyn Forge, number: Option<u64>, base: &Revision, head: &Revision) -> NewReview {
+    NewReview {
+        id,
+        repository: forge.name().clone(),
+        number,
+        base_rev: base.rev.clone(),
+        base_ref: base.reference.clone(),
+        head_rev: head.rev.clone(),
+        head_ref: head.reference.clone(),
+        tree: None,
+    }
+}
+
+fn waits() -> ActionError {
+    ActionError::NotNow("the review waits for a writer's permission: it is not begun".into())
 }
 
 fn revision(rev: CommitId, reference: Option<String>) -> Revision {

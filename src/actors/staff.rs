@@ -10,6 +10,7 @@ use super::builders::{Builders, Fleet};
 use super::config::Config;
 use super::evaluator::{self, Evaluator};
 use super::house::{ActionError, ActorHealth, Away, EvaluatorFacts, InForce, Limiting, Staff};
+use super::intake::github::{Delivered, Register};
 use super::intake::{Cancel, Intake, Rerun};
 use super::pool::Pool;
 use super::post::Post;
@@ -20,6 +21,8 @@ use crate::build::snapshot::{BuilderRow, Snapshot};
 use crate::config::Settings;
 use crate::config::watch::Live;
 use crate::domain::ReviewId;
+use crate::forge::github::GitHub;
+use crate::forge::github::manifest::Registered;
 
 pub struct Posts {
     pub intake: Post<Intake>,
@@ -32,6 +35,7 @@ pub struct Posts {
     pub fleet: Fleet,
     pub recorder: Post<Recorder>,
     pub agenda: Agenda,
+    pub github: Arc<GitHub>,
     /// Nobody, where the settings come from no file.
     pub config: Option<Post<Config>>,
     pub started: Arc<Settings>,
@@ -109,5 +113,19 @@ impl Staff for Posts {
     fn drain(&self, builder: String, on: bool) -> BoxFuture<'static, Result<(), ActionError>> {
         let scheduler = self.scheduler.clone();
         async move { Ok(scheduler.ask(Drain { builder, on }).await??) }.boxed()
+    }
+
+    fn github(&self) -> Option<Arc<GitHub>> {
+        Some(self.github.clone())
+    }
+
+    fn delivered(&self, delivered: Delivered) {
+        // what nobody hears while the post is empty is in the database
+        self.intake.tell(delivered);
+    }
+
+    fn register(&self, code: String) -> BoxFuture<'static, Result<Registered, ActionError>> {
+        let intake = self.intake.clone();
+        async move { intake.ask(Register(code)).await?.map_err(|error| ActionError::NotNow(error.to_string())) }.boxed()
     }
 }

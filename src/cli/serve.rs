@@ -22,6 +22,7 @@ use crate::actors::staff::Posts;
 use crate::config::watch::Live;
 use crate::config::{Settings, StateDir};
 use crate::db::Db;
+use crate::forge::github::GitHub;
 
 #[derive(Args)]
 pub struct Arguments {
@@ -97,18 +98,15 @@ async fn with_database(
     let opened =
         open::open(open::own_program()?, settings, state, db.clone(), events.clone(), closing.clone(), For::Serving).await?;
     let reviews = Reviews::new(opened.desk.clone(), closing.clone());
-    let configuration = Arc::new(ArcSwap::from_pointee(Configuration {
-        repositories: settings.repositories.clone(),
-        scratch: state.objects(),
-        options: settings.eval_options(),
-        poll: settings.limits.poll(),
-    }));
+    let configuration = Arc::new(ArcSwap::from_pointee(Configuration::new(settings, state.objects())));
+    let github = GitHub::open(&settings.github, state).map_err(|error| Fault::Configuration(error.to_string()))?;
+    let github = Arc::new(github);
     let agenda = opened.agenda.clone();
     agenda.take_up(settings);
     let intake = {
-        let (configuration, agenda) = (configuration.clone(), agenda.clone());
+        let (configuration, agenda, github) = (configuration.clone(), agenda.clone(), github.clone());
         let hire = move || {
-            let intake = Intake::new(configuration.load_full(), reviews.clone(), agenda.clone());
+            let intake = Intake::new(configuration.load_full(), reviews.clone(), agenda.clone(), github.clone());
             async { Some(intake) }
         };
         supervise("intake", intake::MAILBOX, closing.clone(), Tenure::Permanent, hire, || {})
@@ -145,6 +143,7 @@ async fn with_database(
         limiting: opened.limiting.clone(),
         recorder: recorder.clone(),
         agenda,
+        github,
         config,
         started: Arc::new(settings.clone()),
         live,

@@ -4,6 +4,7 @@
 pub mod builders;
 mod document;
 mod error;
+pub mod github;
 pub mod repository;
 pub mod server;
 pub mod shown;

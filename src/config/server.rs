@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::builders::{Builder, SshBuilder};
 use super::document::{self, Document};
+use super::github::GitHub;
 use super::slots::Big;
 use super::worker::Worker;
 use super::{ConfigError, StateDir};
@@ -37,6 +38,7 @@ pub struct Settings {
     #[serde(rename = "builder")]
     pub builders: Vec<Builder>,
     pub worker: Worker,
+    pub github: GitHub,
     pub limits: Limits,
     pub log: Log,
 }
@@ -174,6 +176,7 @@ impl Default for Settings {
             build: Build::default(),
             builders: Vec::new(),
             worker: Worker::default(),
+            github: GitHub::default(),
             limits: Limits::default(),
             log: Log::default(),
         }
@@ -298,6 +301,7 @@ impl Settings {
             (["build", "cpu_percent"], self.build.cpu_percent),
             (["build", "downloads"], Some(u64::from(self.build.downloads))),
             (["worker", "daemons"], Some(u64::from(self.worker.daemons))),
+            (["github", "poll_seconds"], Some(self.github.poll_seconds)),
             (["limits", "poll_seconds"], Some(self.limits.poll_seconds)),
         ];
         for (path, value) in at_least_one {
@@ -315,6 +319,9 @@ impl Settings {
         }
         self.build.check_slots().map_err(|fault| document.fault(&fault.path, fault.message))?;
         self.worker.check().map_err(|message| document.fault(&["worker", "mode"], message))?;
+        if let Some((key, fault)) = self.github.fault() {
+            return Err(document.fault(&["github", key], fault));
+        }
         self.check_repositories(document)?;
         self.check_builders(document)
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::Settings;
 
 /// Keys whose edits apply at once; all others apply at the next start.
-const AT_ONCE: [&str; 9] = [
+const AT_ONCE: [&str; 12] = [
     "repository",
     "builder",
     "build.machines_file",
@@ -18,6 +18,9 @@ const AT_ONCE: [&str; 9] = [
     "eval.self_check_one_in",
     "eval.traces_max_mb",
     "eval.traces_max_days",
+    "github.poll_seconds",
+    "github.policy.trust",
+    "github.policy.trusted",
     "limits.poll_seconds",
 ];
 

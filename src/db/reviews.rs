@@ -47,8 +47,17 @@ pub struct ReviewRow {
     pub created_at: jiff::Timestamp,
     pub updated_at: jiff::Timestamp,
     pub superseded_by: Option<ReviewId>,
+    /// A stranger's change that nobody allowed yet, and since when: the review is not begun, whatever its state.
+    pub waits_since: Option<jiff::Timestamp>,
     /// In state `error`: why the review could not be completed, in one sentence.
     pub error: Option<String>,
+}
+
+impl ReviewRow {
+    /// It would begin if a writer allowed it.
+    pub fn waits(&self) -> bool {
+        self.waits_since.is_some() && self.state == State::Evaluating
+    }
 }
 
 #[derive(Queryable, Selectable)]
@@ -70,6 +79,7 @@ pub(super) struct Raw {
     created_at: i64,
     updated_at: i64,
     superseded_by: Option<String>,
+    waits_since: Option<i64>,
 }
 
 impl TryFrom<Raw> for ReviewRow {
@@ -95,6 +105,7 @@ impl TryFrom<Raw> for ReviewRow {
             created_at: time(WHAT, raw.created_at)?,
             updated_at: time(WHAT, raw.updated_at)?,
             superseded_by: raw.superseded_by.map(ReviewId::new),
+            waits_since: raw.waits_since.map(|at| time(WHAT, at)).transpose()?,
         })
     }
 }
@@ -112,16 +123,7 @@ impl Db {
     /// A row in state `evaluating`, undecided. If the pull request is stored, the review becomes its current one, and its
     /// reviews before are superseded by this one; those that were open are cancelled and returned.
     pub async fn create_review(&self, review: NewReview) -> Result<Vec<ReviewId>, DbError> {
-        self.threads
-            .write(move |connection| {
-                let now = now();
-                insert(connection, &review, now)?;
-                match review.number {
-                    Some(number) => supersede(connection, &review, integer(number), now),
-                    None => Ok(Vec::new()),
-                }
-            })
-            .await
+        self.threads.write(move |connection| create(connection, &review, now())).await
     }
 
     /// Stores the report, and from it state, decision, summary, tree and counters. The report of a review that was superseded
@@ -242,6 +244,15 @@ impl Db {
 /// The order of insertion, for rows of the same millisecond.
 fn insertion() -> SqlLiteral<BigInt> {
     diesel::dsl::sql("reviews.rowid")
+}
+
+/// See [`Db::create_review`].
+pub(super) fn create(connection: &mut SqliteConnection, review: &NewReview, now: i64) -> Result<Vec<ReviewId>, Fault> {
+    insert(connection, review, now)?;
+    match review.number {
+        Some(number) => supersede(connection, review, integer(number), now),
+        None => Ok(Vec::new()),
+    }
 }
 
 fn insert(connection: &mut SqliteConnection, review: &NewReview, now: i64) -> QueryResult<()> {

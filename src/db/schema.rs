@@ -39,6 +39,7 @@ table! {
         created_at -> BigInt,
         updated_at -> BigInt,
         superseded_by -> Nullable<Text>,
+        waits_since -> Nullable<BigInt>,
     }
 }
 
@@ -182,6 +183,33 @@ table! {
     alarmed_reviews (review, alarm) {
         review -> Text,
         alarm -> BigInt,
+    }
+}
+
+table! {
+    deliveries (id) {
+        id -> Text,
+        event -> Text,
+        received_at -> BigInt,
+        handled_at -> Nullable<BigInt>,
+        body -> Binary,
+    }
+}
+
+table! {
+    installations (id) {
+        id -> BigInt,
+        seen_at -> BigInt,
+    }
+}
+
+table! {
+    github_repositories (id) {
+        id -> BigInt,
+        name -> Text,
+        installation -> BigInt,
+        default_branch -> Text,
+        private -> Bool,
     }
 }
 

@@ -3,7 +3,9 @@
 //! Owns the [`Forge`] trait and its implementations. A forge only reads: what it says is a hint to read again, what it read is
 //! the truth. Called by the intake in `actors/`, and by `web/` for what GitHub sends.
 
+pub mod github;
 pub mod local;
+mod policy;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -116,4 +118,17 @@ pub enum ForgeError {
     Git(#[from] crate::git::GitError),
     #[error("{repository} has no branch `{branch}`, which its configuration names as the base")]
     NoBaseBranch { repository: RepositoryName, branch: String },
+    #[error("{repository} has no commits on its default branch yet")]
+    Empty { repository: RepositoryName },
+    #[error(transparent)]
+    GitHub(#[from] github::client::GitHubError),
+    #[error("{repository} is another repository by now; which ones there are is asked again")]
+    Another { repository: RepositoryName },
+}
+
+impl ForgeError {
+    /// Whether the repository may have gone, or have another name: which ones there are is to be asked.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Another { .. } | Self::GitHub(github::client::GitHubError::NotFound(_)))
+    }
 }

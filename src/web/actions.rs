@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use actix_web::http::StatusCode;
 use actix_web::http::header::{ACCEPT, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
@@ -113,13 +112,4 @@ fn done(request: &HttpRequest, what: &str, back: &str, answer: &serde_json::Valu
 pub(super) fn fields(body: &[u8]) -> HashMap<String, String> {
     let text = std::str::from_utf8(body).unwrap_or_default();
     web::Query::<HashMap<String, String>>::from_query(text).map(web::Query::into_inner).unwrap_or_default()
-}
-
-/// `POST /webhooks/github`
-pub async fn github() -> Result<HttpResponse, Fault> {
-    Err(Fault::new(
-        StatusCode::NOT_IMPLEMENTED,
-        "github_not_configured",
-        "GitHub is not configured on this server; nothing was done with the delivery.",
-    ))
 }

@@ -25,6 +25,11 @@ pub fn token(request: &HttpRequest) -> Result<String, Fault> {
     if let Some(kept) = kept(request.headers()) {
         return Ok(kept.to_owned());
     }
+    drawn()
+}
+
+/// A token that nobody can guess.
+pub fn drawn() -> Result<String, Fault> {
     let mut bytes = [0; 16];
     std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes)).map_err(Fault::internal)?;
     Ok(data_encoding::HEXLOWER.encode(&bytes))
@@ -36,12 +41,17 @@ fn is_token(text: &str) -> bool {
 
 /// The token as the browser sent it back.
 fn kept(headers: &HeaderMap) -> Option<&str> {
+    cookie_of(headers, COOKIE).filter(|value| is_token(value))
+}
+
+/// The value of a cookie.
+pub fn cookie_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers
         .get_all(header::COOKIE)
         .filter_map(|value| value.to_str().ok())
         .flat_map(|cookies| cookies.split(';'))
         .filter_map(|cookie| cookie.trim().split_once('='))
-        .find(|(name, value)| *name == COOKIE && is_token(value))
+        .find(|(known, _)| *known == name)
         .map(|(_, value)| value)
 }
 
@@ -106,7 +116,7 @@ pub fn check(request: &HttpRequest, field: Option<&str>) -> Result<(), Fault> {
 }
 
 /// Takes the same time wherever the first difference is.
-fn equal(a: &str, b: &str) -> bool {
+pub fn equal(a: &str, b: &str) -> bool {
     a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
 }
 

@@ -8,11 +8,13 @@ mod assets;
 mod csrf;
 mod events;
 mod fault;
+mod github;
 mod guard;
 mod health;
 mod logs;
 mod openapi;
 mod pages;
+mod setup;
 mod site;
 mod sse;
 pub mod view;
@@ -27,6 +29,7 @@ use actix_web::middleware::{Compress, from_fn};
 use actix_web::{App, HttpServer, Resource, Route, guard as guards, web};
 
 use crate::actors::house::House;
+use crate::forge::github::webhook::LARGEST;
 use site::Site;
 
 /// Pages take milliseconds: two threads answer more than a curator can ask.
@@ -74,6 +77,8 @@ fn routes(config: &mut web::ServiceConfig) {
         ("/queue", get().to(pages::queue)),
         ("/builders", get().to(pages::builders)),
         ("/settings", get().to(pages::settings)),
+        ("/setup/github", get().to(setup::page)),
+        ("/setup/github/callback", web::get().to(setup::callback)),
         ("/assets/{name}", get().to(assets::asset)),
         ("/favicon.ico", get().to(assets::favicon)),
     ];
@@ -97,11 +102,12 @@ fn routes(config: &mut web::ServiceConfig) {
         ("/api/openapi.json", get().to(openapi::document)),
         ("/healthz", get().to(health::healthz)),
         ("/metrics", get().to(health::metrics)),
-        ("/webhooks/github", web::post().to(actions::github)),
     ];
     for (path, route) in pages.into_iter().chain(programs) {
         config.service(Resource::new(path).route(route));
     }
+    let deliveries = Resource::new("/webhooks/github").app_data(web::PayloadConfig::new(LARGEST));
+    config.service(deliveries.route(web::post().to(github::webhook)));
     config.service(web::scope("/api").default_service(web::route().to(api::nothing_here)));
     config.default_service(web::route().to(pages::nothing_here));
 }

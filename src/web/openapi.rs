@@ -107,7 +107,11 @@ fn paths(schemas: &mut SchemaGenerator) -> Value {
     paths.insert("/api/alarms/{id}/acknowledge".into(), acknowledge_item());
     paths.insert(
         "/webhooks/github".into(),
-        json!({"post": {"summary": "Deliveries of a GitHub App; 501 while GitHub is not configured.", "responses": {"501": fault(), "default": fault()}}}),
+        json!({"post": {
+            "summary": "Deliveries of a GitHub App, signed with its webhook secret; 501 while there is no App.",
+            "responses": {
+                "200": one(&json!({"type": "object", "required": ["status"], "properties": {"status": {"enum": ["accepted", "ignored", "repeated"]}}})),
+                "400": fault(), "401": fault(), "413": fault(), "501": fault(), "default": fault()}}}),
     );
     Value::Object(paths)
 }

@@ -72,8 +72,13 @@ impl Place {
 
     /// A repository that is served as `local/NAME`.
     pub fn repository(&self, name: &str) -> Repository<'_> {
-        let path = self.path(name);
         self.serves(name);
+        self.elsewhere(name)
+    }
+
+    /// A repository that the configuration does not name.
+    pub fn elsewhere(&self, name: &str) -> Repository<'_> {
+        let path = self.path(name);
         std::fs::create_dir(&path).unwrap();
         let repository = Repository { place: self, path };
         repository.git(&["init", "--quiet", "--initial-branch=main"]);

@@ -25,6 +25,7 @@ use super::site::Site;
 use super::view::samples;
 use crate::actors::events::{Event, Events};
 use crate::actors::house::{ActionError, ActorHealth, ActorState, Away, EvaluatorFacts, House, InForce, Limiting, Staff};
+use crate::actors::intake::github::Delivered;
 use crate::actors::recorder::agenda::{Background, RecordedFor};
 use crate::actors::recorder::kept::Side;
 use crate::build::snapshot::{
@@ -36,6 +37,8 @@ use crate::db::{AttemptEnd, Db, NewAttempt, NewEvalAlarm, NewReview, PullRow, Pu
 use crate::domain::{Outcome, ReviewId};
 use crate::eval::Confinement;
 use crate::eval::trace::Tracing;
+use crate::forge::github::GitHub;
+use crate::forge::github::manifest::Registered;
 use crate::review::report::{Decision, Report, State};
 use crate::store::LogSink;
 use crate::store::logs::{AttemptTime, Logs};
@@ -163,6 +166,18 @@ impl Staff for Crew {
         let known = ["local", "far away", "00c0ffee00c0ffee"].contains(&builder.as_str());
         self.orders.lock().unwrap().push(format!("{} {builder}", if on { "drain" } else { "undrain" }));
         std::future::ready(if known { Ok(()) } else { Err(ActionError::NoSuchBuilder(builder)) }).boxed()
+    }
+
+    fn github(&self) -> Option<Arc<GitHub>> {
+        None
+    }
+
+    fn delivered(&self, delivered: Delivered) {
+        self.orders.lock().unwrap().push(format!("look at {:?}", delivered.event));
+    }
+
+    fn register(&self, _: String) -> BoxFuture<'static, Result<Registered, ActionError>> {
+        std::future::ready(Err(ActionError::NotNow("there is nothing to register at".into()))).boxed()
     }
 }
 

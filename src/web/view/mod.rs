@@ -16,6 +16,7 @@ pub mod queue;
 pub mod repository;
 pub mod review;
 pub mod settings;
+pub mod setup;
 
 #[cfg(test)]
 pub mod samples;

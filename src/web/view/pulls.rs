@@ -216,6 +216,7 @@ fn verdict(pull: &PullRow, review: Option<&ReviewRow>) -> Markup {
         None => chip(Tone::Quiet, Icon::Dash, "not reviewed"),
         Some(review) => match (review.decision, review.state) {
             (Decision::Mergeable | Decision::Blocked, _) => decision_chip(review.decision),
+            (Decision::Pending, State::Evaluating) if review.waits() => chip(Tone::Warn, Icon::Clock, "waits for permission"),
             (Decision::Pending, State::Evaluating | State::Building | State::Cancelled | State::Error) => {
                 state_chip(review.state)
             }

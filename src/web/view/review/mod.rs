@@ -83,7 +83,7 @@ pub fn content(view: &ReviewPage<'_>) -> Markup {
     html! {
         (head(view))
         (alarms(view))
-        (verdict::progress(report))
+        @if !waits(view) { (verdict::progress(report)) }
         (verdict::verdict(view))
         div.stack #failures data-live { (failures::failures(report, view.query)) }
         (glance::glance(report, view.query))
@@ -113,7 +113,7 @@ fn head(view: &ReviewPage<'_>) -> Markup {
                     span { (pull.author) }
                     (lines_delta(pull.additions, pull.deletions))
                 }
-                (state_chip(report.state))
+                @if !waits(view) { (state_chip(report.state)) }
                 span {
                     @match (&report.head.reference, view.pull) {
                         (Some(branch), Some(pull)) => { a href=(branch_href(&pull.repository, branch)) { code { (branch) } } }
@@ -196,6 +196,11 @@ fn earlier(view: &ReviewPage<'_>) -> Markup {
             }
         }
     }
+}
+
+/// A stranger's change that nobody allowed yet.
+fn waits(view: &ReviewPage<'_>) -> bool {
+    view.row.is_some_and(ReviewRow::waits)
 }
 
 /// The review still moves.

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{ReviewPage, ReviewQuery, attr_list, is_open};
+use super::{ReviewPage, ReviewQuery, attr_list, is_open, waits};
 use crate::review::report::{Category, Decision, EvalErrorStatus, Reason, ReasonCode, Report, State};
 use crate::web::view::icons::{Icon, icon};
 use crate::web::view::parts::{CATEGORIES, Tone, category_look, level_look, pull_href, thousands};
@@ -29,6 +29,7 @@ pub fn verdict(view: &ReviewPage<'_>) -> Markup {
         (Decision::Blocked, _) => ("verdict blocked", Icon::Cross, "Blocked"),
         (Decision::Pending, State::Cancelled) => ("verdict", Icon::Stop, "Cancelled"),
         (Decision::Pending, State::Error) => ("verdict", Icon::Warning, "Not completed"),
+        (Decision::Pending, _) if waits(view) => ("verdict waits", Icon::Clock, "Waits for a writer's permission"),
         (Decision::Pending, State::Evaluating | State::Building | State::Complete) => {
             ("verdict pending", Icon::Clock, "Under way")
         }
@@ -40,10 +41,10 @@ pub fn verdict(view: &ReviewPage<'_>) -> Markup {
                 (icon(sign))
                 div.verdict-words {
                     h2 #verdict-title { (words) }
-                    p { (without_heading(&report.verdict.summary, words)) }
+                    @if waits(view) { (stranger()) } @else { p { (without_heading(&report.verdict.summary, words)) } }
                     @if let Some(error) = error { p { (error) } }
                 }
-                (actions(view))
+                @if !waits(view) { (actions(view)) }
             }
             div.verdict-body {
                 (superseded(view))
@@ -76,6 +77,16 @@ fn superseded(view: &ReviewPage<'_>) -> Markup {
                 @if let Some(number) = row.number { ": " a href={ (pull_href(&row.repository, number)) "?review=" (next) } { (next) } }
                 "."
             }
+        }
+    }
+}
+
+/// Why nothing happens, and the way out.
+fn stranger() -> Markup {
+    html! {
+        p {
+            "Its author may not write to the repository. Nothing of it is evaluated or built, for that would run its code on this machine. "
+            "It begins when the configuration trusts its author: " code { "[github.policy]" } ", docs/github.md."
         }
     }
 }

@@ -1,0 +1,3 @@
+DROP TABLE github_repositories;
+DROP TABLE installations;
+DROP TABLE deliveries;

@@ -1,0 +1,136 @@
+//! What GitHub sent, and which repositories it has for us.
+
+use std::time::Duration;
+
+use super::*;
+use crate::db::*;
+use crate::domain::RepositoryName;
+
+fn delivery(id: &str) -> NewDelivery {
+    NewDelivery { id: id.into(), event: "push".into(), body: b"{\"ref\":\"refs/heads/main\"}".into() }
+}
+
+fn seen(id: u64, name: &str) -> GitHubRepository {
+    GitHubRepository { id, installation: 7, name: name.into(), default_branch: "main".into(), visibility: Visibility::Everyone }
+}
+
+async fn with_pull(db: &Db, name: &str) {
+    let name = RepositoryName::from(name);
+    let row = RepositoryRow {
+        name: name.clone(),
+        path: "/srv/mirror.git".into(),
+        base_branch: "main".into(),
+        url: None,
+        read_at: None,
+        error: None,
+    };
+    db.upsert_repository(row).await.unwrap();
+    let at = jiff::Timestamp::UNIX_EPOCH;
+    db.upsert_pull(PullRow {
+        repository: name.clone(),
+        number: 3,
+        title: name.to_string(),
+        author: "ines".into(),
+        branch: "change".into(),
+        head: commit('a'),
+        base_branch: "main".into(),
+        base: commit('b'),
+        state: PullState::Open,
+        created_at: at,
+        updated_at: at,
+        additions: 0,
+        deletions: 0,
+        review: None,
+    })
+    .await
+    .unwrap();
+    db.create_review(NewReview {
+        id: format!("review of {name}").as_str().into(),
+        repository: name,
+        number: Some(3),
+        base_rev: commit('b'),
+        base_ref: None,
+        head_rev: commit('a'),
+        head_ref: None,
+        tree: None,
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_delivery_is_stored_once_and_known_again_after_it_was_handled() {
+    let house = House::new();
+    let db = house.open();
+    assert_eq!(db.store_delivery(delivery("1")).await.unwrap(), Stored::Now);
+    assert_eq!(db.store_delivery(delivery("2")).await.unwrap(), Stored::Now);
+    assert_eq!(db.store_delivery(delivery("1")).await.unwrap(), Stored::Before);
+    let unhandled = |unhandled: Vec<(String, String, Vec<u8>)>| unhandled.into_iter().map(|row| row.0).collect::<Vec<_>>();
+    db.deliveries_handled(vec!["1".into()]);
+    db.flush().await.unwrap();
+    assert_eq!(unhandled(db.unhandled_deliveries().await.unwrap()), ["2"]);
+    db.close().await;
+
+    let db = house.open();
+    let [(id, event, body)] = &db.unhandled_deliveries().await.unwrap()[..] else { panic!("there is one") };
+    assert_eq!((id.as_str(), event.as_str(), body), ("2", "push", &delivery("2").body));
+    assert_eq!(db.store_delivery(delivery("1")).await.unwrap(), Stored::Before);
+    // what was not handled is not forgotten
+    db.forget_deliveries_older_than(Duration::ZERO);
+    db.flush().await.unwrap();
+    assert_eq!(db.store_delivery(delivery("2")).await.unwrap(), Stored::Before);
+}
+
+#[tokio::test]
+async fn a_repository_keeps_what_is_known_of_it_under_another_name() {
+    let house = House::new();
+    let db = house.open();
+    assert_eq!(db.call_the_roll(vec![seen(1, "us/a"), seen(2, "us/b"), seen(3, "us/c")]).await.unwrap(), RollCall::default());
+    for name in ["us/a", "us/b", "us/c"] {
+        with_pull(&db, name).await;
+    }
+    // two change names, one goes, one comes
+    let call = db.call_the_roll(vec![seen(1, "us/b"), seen(2, "us/a"), seen(4, "us/d")]).await.unwrap();
+    let renamed = |from: &str, to: &str| (RepositoryName::from(from), RepositoryName::from(to));
+    assert_eq!(call.renamed, [renamed("us/a", "us/b"), renamed("us/b", "us/a")]);
+    assert_eq!(call.gone, [RepositoryName::from("us/c")]);
+    let repositories: Vec<String> = db.repositories().await.unwrap().into_iter().map(|row| row.name.to_string()).collect();
+    assert_eq!(repositories, ["us/a", "us/b"]);
+    for (name, was) in [("us/a", "us/b"), ("us/b", "us/a")] {
+        let pull = db.pull(&name.into(), 3).await.unwrap().unwrap();
+        assert_eq!(pull.title, was);
+        let review = db.review(&format!("review of {was}").as_str().into()).await.unwrap().unwrap();
+        assert_eq!(review.repository, name.into());
+    }
+    assert_eq!(db.pull(&"us/c".into(), 3).await.unwrap(), None);
+    assert_eq!(db.call_the_roll(vec![seen(1, "us/b")]).await.unwrap().gone.len(), 2);
+    assert_eq!(db.call_the_roll(Vec::new()).await.unwrap().gone, [RepositoryName::from("us/b")]);
+}
+
+#[tokio::test]
+async fn a_review_that_waits_is_superseded_by_the_next_one_and_was_never_allowed() {
+    let house = House::new();
+    let db = house.open();
+    with_pull(&db, "us/packages").await;
+    let review = |id: &str, head| NewReview {
+        id: id.into(),
+        repository: "us/packages".into(),
+        number: Some(3),
+        base_rev: commit('b'),
+        base_ref: None,
+        head_rev: commit(head),
+        head_ref: None,
+        tree: None,
+    };
+    let row = async |id: &str| db.review(&id.into()).await.unwrap().unwrap();
+    let ended = db.create_waiting_review(review("one", 'c')).await.unwrap();
+    assert_eq!(ended, ["review of us/packages".into()]);
+    let one = row("one").await;
+    assert!(one.waits() && one.summary == WAITS, "{one:?}");
+    assert_eq!(db.create_waiting_review(review("two", 'd')).await.unwrap(), ["one".into()]);
+    let one = row("one").await;
+    assert!(!one.waits() && one.waits_since.is_some(), "{one:?}");
+    db.create_review(review("three", 'd')).await.unwrap();
+    assert!(!row("two").await.waits());
+    assert_eq!(row("three").await.waits_since, None);
+}

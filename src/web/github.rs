@@ -1,0 +1,63 @@
+//! What GitHub sends: deliveries, and people who come back from registering the App.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::CONTENT_TYPE;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::json;
+
+use super::fault::Fault;
+use super::site::Site;
+use crate::actors::intake::github::Delivered;
+use crate::db::{NewDelivery, Stored};
+use crate::forge::github::event::Event;
+use crate::forge::github::webhook;
+
+/// GitHub's own are UUIDs and words.
+const LONGEST_HEADER: usize = 100;
+
+/// `POST /webhooks/github`: the row first, then the answer; what it hints at is looked at afterwards.
+pub async fn webhook(site: web::Data<Site>, request: HttpRequest, body: web::Bytes) -> Result<HttpResponse, Fault> {
+    let not_configured = || {
+        Fault::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "github_not_configured",
+            "GitHub is not configured on this server; nothing was done with the delivery.",
+        )
+    };
+    let app = site.house.github().and_then(|github| github.app()).ok_or_else(not_configured)?;
+    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    // before anything of it is believed, or kept
+    if !webhook::is_signed(app.webhook_secrets(), &body, header(webhook::SIGNATURE)) {
+        return Err(Fault::new(
+            StatusCode::UNAUTHORIZED,
+            "bad_signature",
+            "The delivery is not signed with this App's webhook secret.",
+        ));
+    }
+    let (id, name) = (header(webhook::DELIVERY), header(webhook::EVENT));
+    if [id, name].iter().any(|text| text.is_empty() || text.len() > LONGEST_HEADER) {
+        return Err(Fault::bad_request("A delivery has a number and an event in its headers."));
+    }
+    let body = payload(header(CONTENT_TYPE.as_str()), &body)?;
+    let event = Event::of(name, &body).map_err(|error| Fault::bad_request(error.to_string()))?;
+    let (id, name) = (id.to_owned(), name.to_owned());
+    let stored = site.house.db.store_delivery(NewDelivery { id: id.clone(), event: name, body }).await?;
+    let status = match (stored, &event) {
+        (Stored::Before, _) => "repeated",
+        (Stored::Now, Event::Ignored) => "ignored",
+        (Stored::Now, _) => "accepted",
+    };
+    if stored == Stored::Now {
+        site.house.delivered(Delivered { id, event });
+    }
+    Ok(HttpResponse::Ok().json(json!({ "status": status })))
+}
+
+/// The payload, which an App's settings can have wrapped in a form.
+fn payload(content_type: &str, body: &[u8]) -> Result<Vec<u8>, Fault> {
+    if !content_type.starts_with("application/x-www-form-urlencoded") {
+        return Ok(body.to_owned());
+    }
+    let payload = super::actions::fields(body).remove("payload");
+    payload.map(String::into_bytes).ok_or_else(|| Fault::bad_request("The form has no field `payload`."))
+}
