@@ -1,0 +1,220 @@
+//! The interface: who asks is checked, what is there is answered, and what has not changed is said not to have.
+
+#![expect(clippy::result_large_err, reason = "a refusal is an answer in full, and no story refuses many")]
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ETAG, IF_NONE_MATCH, LINK, LOCATION};
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::{APP, INES, INSTALLATION, Remote, State, World, answers, described, git};
+
+/// A page of GitHub's is a hundred; stories are shorter.
+const PAGE: usize = 2;
+
+pub async fn answer(world: web::Data<Mutex<World>>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
+    let Some(path) = request.path().strip_prefix("/api/v3") else {
+        return git::answer(world, request, body).await;
+    };
+    let (asked, path) = (format!("{} {path}", request.method()), path.to_owned());
+    let mut world = world.lock().unwrap();
+    let reply = answer_to(&mut world, &request, &path).map(|said| in_full(&mut world, &request, &path, said));
+    let response = conditional(&request, reply);
+    world.asked.push(format!("{asked} {}", response.status().as_u16()));
+    response
+}
+
+/// What is answered, unless it is refused.
+struct Said {
+    status: u16,
+    value: Value,
+    link: Option<String>,
+}
+
+type Reply = Result<Said, HttpResponse>;
+
+fn ok(value: Value) -> Reply {
+    Ok(Said { status: 200, value, link: None })
+}
+
+fn created(value: Value) -> Reply {
+    Ok(Said { status: 201, value, link: None })
+}
+
+fn refusal(status: u16, message: &str) -> HttpResponse {
+    HttpResponse::build(StatusCode::from_u16(status).unwrap()).json(json!({"message": message}))
+}
+
+/// As GitHub's description has it; what is not in it is taken down.
+fn in_full(world: &mut World, request: &HttpRequest, path: &str, said: Said) -> Said {
+    let names: Vec<String> = query(request).into_keys().collect();
+    match described::operation(request.method().as_str(), path, &names) {
+        Ok(operation) => {
+            let value = described::answer(operation, said.status, said.value, &mut world.undescribed);
+            Said { value, ..said }
+        }
+        Err(fault) => {
+            world.undescribed.push(fault);
+            said
+        }
+    }
+}
+
+fn query(request: &HttpRequest) -> HashMap<String, String> {
+    web::Query::<HashMap<String, String>>::from_query(request.query_string()).unwrap().into_inner()
+}
+
+fn conditional(request: &HttpRequest, reply: Reply) -> HttpResponse {
+    let Said { status, value, link } = match reply {
+        Ok(said) => said,
+        Err(refusal) => return refusal,
+    };
+    let text = value.to_string();
+    let etag = format!("W/\"{}\"", data_encoding::HEXLOWER.encode(&Sha256::digest(&text)[..16]));
+    let same = request.headers().get(IF_NONE_MATCH).is_some_and(|known| known.to_str().unwrap() == etag);
+    let status = if same { StatusCode::NOT_MODIFIED } else { StatusCode::from_u16(status).unwrap() };
+    let mut response = HttpResponse::build(status);
+    let reset = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 3600;
+    response
+        .insert_header((ETAG, etag))
+        .insert_header(("x-ratelimit-remaining", "4990"))
+        .insert_header(("x-ratelimit-reset", reset.to_string()));
+    if let Some(link) = link {
+        response.insert_header((LINK, link));
+    }
+    if same { response.finish() } else { response.content_type("application/json; charset=utf-8").body(text) }
+}
+
+fn answer_to(world: &mut World, request: &HttpRequest, path: &str) -> Reply {
+    if world.faults.0 > 0 {
+        world.faults.0 -= 1;
+        return Err(refusal(world.faults.1, "a fault on demand"));
+    }
+    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    if let ["app-manifests", code, "conversions"] = parts[..] {
+        return conversion(request, code);
+    }
+    let bearer = request.headers().get("authorization").and_then(|value| value.to_str().unwrap().strip_prefix("Bearer "));
+    let Some(bearer) = bearer else { return Err(refusal(401, "Requires authentication")) };
+    if parts[0] == "app" {
+        if !is_the_app(bearer) {
+            return Err(refusal(401, "A JSON web token could not be decoded"));
+        }
+        return as_the_app(world, request, &parts);
+    }
+    if !world.installed || !world.tokens.iter().any(|token| token == bearer) {
+        return Err(refusal(401, "Bad credentials"));
+    }
+    match parts[..] {
+        ["installation", "repositories"] => {
+            let all: Vec<Value> = world.remotes.iter().map(answers::repository).collect();
+            let (page, link) = page(request, &all);
+            Ok(Said { status: 200, value: json!({"total_count": all.len(), "repositories": page}), link })
+        }
+        ["repos", owner, name, ref rest @ ..] => {
+            let name = format!("{owner}/{name}");
+            if let Some(remote) = world.remotes.iter().find(|remote| remote.name == name) {
+                return of_repository(remote, request, rest);
+            }
+            match world.remotes.iter().find(|remote| remote.former.contains(&name)) {
+                Some(remote) => {
+                    let to = format!("http://{}/api/v3/repositories/{}", request.connection_info().host(), remote.id);
+                    let moved = HttpResponse::MovedPermanently()
+                        .insert_header((LOCATION, to))
+                        .json(json!({"message": "Moved Permanently"}));
+                    Err(moved)
+                }
+                None => Err(refusal(404, "Not Found")),
+            }
+        }
+        _ => Err(refusal(404, "Not Found")),
+    }
+}
+
+/// By what the token says of itself.
+fn is_the_app(token: &str) -> bool {
+    let Some(claims) = token.split('.').nth(1) else { return false };
+    let claims = data_encoding::BASE64URL_NOPAD.decode(claims.as_bytes()).unwrap();
+    let claims: Value = serde_json::from_slice(&claims).unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let (from, to) = (claims["iat"].as_u64().unwrap(), claims["exp"].as_u64().unwrap());
+    claims["iss"] == APP && from <= now && now < to && to - from <= 660
+}
+
+fn as_the_app(world: &mut World, request: &HttpRequest, parts: &[&str]) -> Reply {
+    match parts[1..] {
+        ["installations"] => {
+            let installation =
+                json!({"id": INSTALLATION, "app_id": APP, "suspended_at": Value::Null, "repository_selection": "selected"});
+            ok(if world.installed { json!([installation]) } else { json!([]) })
+        }
+        ["installations", id, "access_tokens"] if request.method() == "POST" => {
+            if !world.installed || id != INSTALLATION.to_string() {
+                return Err(refusal(404, "Not Found"));
+            }
+            let token = format!("ghs_{:036}", 16_000 + world.tokens.len());
+            world.tokens.push(token.clone());
+            created(json!({"token": token, "expires_at": "2099-01-01T00:00:00Z", "permissions": {}}))
+        }
+        _ => Err(refusal(404, "Not Found")),
+    }
+}
+
+fn of_repository(remote: &Remote, request: &HttpRequest, rest: &[&str]) -> Reply {
+    match rest {
+        [] => ok(answers::repository(remote)),
+        ["pulls"] => {
+            assert!(request.query_string().contains("state=open"));
+            let open = remote.pulls.values().filter(|pull| pull.state == State::Open);
+            let all: Vec<Value> = open.map(|pull| answers::pull(remote, pull)).collect();
+            let (page, link) = page(request, &all);
+            Ok(Said { status: 200, value: page.into(), link })
+        }
+        ["pulls", number] => match number.parse().ok().and_then(|number: u64| remote.pulls.get(&number)) {
+            Some(pull) => ok(answers::pull(remote, pull)),
+            None => Err(refusal(404, "Not Found")),
+        },
+        ["git", "ref", reference @ ..] => {
+            let reference = format!("refs/{}", reference.join("/"));
+            match git::resolve(&remote.dir, &reference) {
+                Some(commit) => ok(json!({"ref": reference, "object": {"type": "commit", "sha": commit}})),
+                None => Err(refusal(404, "Not Found")),
+            }
+        }
+        ["collaborators", login, "permission"] => {
+            let permission = if *login == INES.login { "write" } else { "read" };
+            ok(json!({"permission": permission, "role_name": permission, "user": answers::user(INES)}))
+        }
+        _ => Err(refusal(404, "Not Found")),
+    }
+}
+
+fn page(request: &HttpRequest, all: &[Value]) -> (Vec<Value>, Option<String>) {
+    let query = query(request);
+    assert_eq!(query["per_page"], "100");
+    let number: usize = query["page"].parse().unwrap();
+    let page = all.iter().skip((number - 1) * PAGE).take(PAGE).cloned().collect();
+    let next = (all.len() > number * PAGE).then(|| format!("<http://github.example/?page={}>; rel=\"next\"", number + 1));
+    (page, next)
+}
+
+fn conversion(request: &HttpRequest, code: &str) -> Reply {
+    if request.method() != "POST" || code != "a-good-code" {
+        return Err(refusal(404, "Not Found"));
+    }
+    created(json!({
+        "id": APP,
+        "slug": "the-gate",
+        "client_id": "Iv1.0123456789abcdef",
+        "client_secret": "s3cret-of-the-client",
+        "pem": super::KEY,
+        "webhook_secret": super::SECRET,
+        "html_url": "https://github.example/apps/the-gate",
+        "name": "The gate",
+    }))
+}

@@ -1,0 +1,335 @@
+//! GitHub as Snowgate meets it: an interface behind real HTTP that keeps its state, git over HTTP, and signed deliveries. What a story
+//! does to it changes its state and nothing else: who is to hear of it must be told, as a delivery can be lost.
+
+mod answers;
+mod api;
+pub mod described;
+mod git;
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use actix_web::{App, HttpServer, web};
+use hmac::{Hmac, Mac};
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+use crate::appliance::http::Answer;
+use crate::appliance::{Appliance, Place, Repository};
+
+/// Of the App, and of no other in the world.
+const KEY: &str = include_str!("app.pem");
+pub const APP: u64 = 7;
+pub const SECRET: &str = "what deliveries are signed with";
+const INSTALLATION: u64 = 70;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct User {
+    pub login: &'static str,
+    pub id: u64,
+}
+
+/// Writes to all repositories.
+pub const INES: User = User { login: "ines", id: 101 };
+/// Nobody knows him.
+pub const STRANGER: User = User { login: "stranger", id: 102 };
+
+#[derive(Debug, Clone)]
+pub struct Pull {
+    pub number: u64,
+    pub title: String,
+    pub author: User,
+    pub branch: String,
+    pub head: String,
+    /// The owner of the fork that it comes from; `None`: a branch of the repository.
+    pub fork: Option<Fork>,
+    pub base: String,
+    pub state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fork {
+    Of(User),
+    /// There was one.
+    Deleted(User),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    Open,
+    Merged,
+    Closed,
+}
+
+pub struct Remote {
+    pub id: u64,
+    /// `owner/name`.
+    pub name: String,
+    /// Names of before lead to it.
+    former: Vec<String>,
+    pub default_branch: String,
+    pub pulls: BTreeMap<u64, Pull>,
+    /// Bare.
+    dir: PathBuf,
+}
+
+#[derive(Default)]
+pub struct World {
+    pub remotes: Vec<Remote>,
+    /// Whether the App is installed.
+    pub installed: bool,
+    /// What was asked: `GET /repos/us/packages 200`.
+    pub asked: Vec<String>,
+    /// Tokens that were given out.
+    tokens: Vec<String>,
+    /// Where a token was seen that should not be: a process's arguments or environment.
+    pub leaks: Vec<String>,
+    deliveries: u64,
+    /// Where what was asked or answered differs from GitHub's description.
+    pub undescribed: Vec<String>,
+    /// So many requests are answered with this status before the interface works again.
+    pub faults: (u32, u16),
+}
+
+pub struct GitHub<'a> {
+    place: &'a Place,
+    world: Arc<Mutex<World>>,
+    at: SocketAddr,
+}
+
+impl<'a> GitHub<'a> {
+    /// Running, with the App installed; the settings of `place` name it.
+    pub fn start(place: &'a Place) -> Self {
+        let github = Self::run(place);
+        std::fs::write(place.path("app.pem"), KEY).unwrap();
+        std::fs::write(place.path("webhook-secret"), format!("{SECRET}\n")).unwrap();
+        github.configure(&github.app());
+        github
+    }
+
+    /// The settings as before, with more about whom this server trusts.
+    pub fn trust(&self, policy: &str) {
+        self.configure(&format!("{}\n[github.policy]\n{policy}\n", self.app()));
+    }
+
+    /// The settings as before, with another secret for deliveries, and the one of before beside it.
+    pub fn rotated_to(&self, secret: &str) {
+        let path = |name: &str| self.place.path(name).display().to_string();
+        let before = format!("webhook_secret_file = \"{}\"", path("webhook-secret"));
+        let both =
+            format!("webhook_secret_file = \"{}\"\nwebhook_secret_previous_file = \"{}\"", path(secret), path("webhook-secret"));
+        self.configure(&self.app().replace(&before, &both));
+    }
+
+    fn app(&self) -> String {
+        format!(
+            "app_id = {APP}\nprivate_key_file = \"{}\"\nwebhook_secret_file = \"{}\"\n",
+            self.place.path("app.pem").display(),
+            self.place.path("webhook-secret").display()
+        )
+    }
+
+    /// Running, and this server has no App there.
+    pub fn run(place: &'a Place) -> Self {
+        let world = Arc::new(Mutex::new(World { installed: true, ..World::default() }));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = listener.local_addr().unwrap();
+        let served = world.clone();
+        std::thread::spawn(move || {
+            let app = move || {
+                let world = web::Data::from(served.clone());
+                App::new().app_data(world).app_data(web::PayloadConfig::new(64 << 20)).default_service(web::to(api::answer))
+            };
+            let serving = async move { HttpServer::new(app).workers(1).disable_signals().listen(listener).unwrap().run().await };
+            actix_web::rt::System::new().block_on(serving).unwrap();
+        });
+        let github = Self { place, world, at };
+        github.configure("");
+        github
+    }
+
+    /// The table `[github]` of the settings, as of a GitHub Enterprise Server.
+    pub fn configure(&self, more: &str) {
+        let at = self.at;
+        self.place.build(&format!("\n[github]\napi_url = \"http://{at}/api/v3\"\nweb_url = \"http://{at}\"\n{more}"));
+    }
+
+    pub fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap()
+    }
+
+    /// A repository with an empty history; its work tree is where the story writes.
+    pub fn repository(&self, name: &str) -> Hosted<'_> {
+        let work = self.place.elsewhere(&name.replace('/', "-"));
+        let dir = self.place.path(&format!("{}.git", name.replace('/', "-")));
+        work.git(&["init", "--quiet", "--bare", "--initial-branch=main", dir.to_str().unwrap()]);
+        let mut world = self.world();
+        let id = 1000 + world.remotes.len() as u64;
+        let (former, pulls, default_branch) = (Vec::new(), BTreeMap::new(), "main".into());
+        world.remotes.push(Remote { id, name: name.into(), former, default_branch, pulls, dir });
+        Hosted { github: self, id, work }
+    }
+
+    /// Delivers to the appliance, signed, as a new delivery.
+    pub fn deliver(&self, to: &Appliance<'_>, event: &str, payload: &Value) -> Answer {
+        let id = {
+            let mut world = self.world();
+            world.deliveries += 1;
+            format!("72d3162e-cc78-11e3-81ab-{:012}", world.deliveries)
+        };
+        self.deliver_as(to, &id, event, &payload.to_string(), SECRET)
+    }
+
+    pub fn deliver_as(&self, to: &Appliance<'_>, id: &str, event: &str, body: &str, secret: &str) -> Answer {
+        let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+        mac.update(body.as_bytes());
+        let signature = format!("sha256={}", data_encoding::HEXLOWER.encode(&mac.finalize().into_bytes()));
+        let headers = [
+            ("x-github-event", event),
+            ("x-github-delivery", id),
+            ("x-hub-signature-256", &signature),
+            ("content-type", "application/json"),
+            ("user-agent", "GitHub-Hookshot/044aadd"),
+        ];
+        to.post("/webhooks/github", &headers, body)
+    }
+}
+
+impl Drop for GitHub<'_> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let undescribed = std::mem::take(&mut self.world().undescribed);
+            assert!(undescribed.is_empty(), "{undescribed:#?}");
+        }
+    }
+}
+
+/// A repository on GitHub, and somebody's clone of it.
+pub struct Hosted<'a> {
+    github: &'a GitHub<'a>,
+    id: u64,
+    pub work: Repository<'a>,
+}
+
+impl Hosted<'_> {
+    fn with<T>(&self, change: impl FnOnce(&mut Remote) -> T) -> T {
+        let mut world = self.github.world();
+        change(world.remotes.iter_mut().find(|remote| remote.id == self.id).unwrap())
+    }
+
+    fn push_to(&self, from: &str, reference: &str) {
+        let dir = self.with(|remote| remote.dir.clone());
+        self.work.git(&["push", "--quiet", "--force", dir.to_str().unwrap(), &format!("{from}:{reference}")]);
+    }
+
+    /// A branch of the clone becomes the branch of the repository; pull requests from it follow.
+    pub fn push(&self, branch: &str) -> String {
+        let head = self.work.git(&["rev-parse", branch]);
+        self.push_to(branch, &format!("refs/heads/{branch}"));
+        let pulls: Vec<u64> = self.with(|remote| {
+            let from = remote.pulls.values_mut().filter(|pull| pull.branch == branch && pull.fork.is_none());
+            from.map(|pull| {
+                pull.head.clone_from(&head);
+                pull.number
+            })
+            .collect()
+        });
+        for number in pulls {
+            self.push_to(branch, &format!("refs/pull/{number}/head"));
+        }
+        head
+    }
+
+    /// Opens a pull request from a branch of the repository itself.
+    pub fn open(&self, branch: &str) -> u64 {
+        self.push(branch);
+        self.opened(branch, INES, None)
+    }
+
+    /// Opens one from a fork, which has the branch and the repository has not.
+    pub fn open_from_fork(&self, branch: &str, by: User) -> u64 {
+        self.opened(branch, by, Some(Fork::Of(by)))
+    }
+
+    fn opened(&self, branch: &str, author: User, fork: Option<Fork>) -> u64 {
+        let head = self.work.git(&["rev-parse", branch]);
+        let number = self.with(|remote| {
+            let number = 1 + remote.pulls.len() as u64;
+            let (title, branch, base) = (format!("Change {branch}"), branch.into(), "main".into());
+            remote.pulls.insert(number, Pull { number, title, author, branch, head, fork, base, state: State::Open });
+            number
+        });
+        self.push_to(branch, &format!("refs/pull/{number}/head"));
+        number
+    }
+
+    /// Force-pushes the branch of the clone to a fork's pull request.
+    pub fn push_to_fork(&self, number: u64) -> String {
+        let branch = self.with(|remote| remote.pulls[&number].branch.clone());
+        let head = self.work.git(&["rev-parse", &branch]);
+        self.with(|remote| remote.pulls.get_mut(&number).unwrap().head.clone_from(&head));
+        self.push_to(&branch, &format!("refs/pull/{number}/head"));
+        head
+    }
+
+    pub fn set(&self, number: u64, state: State) {
+        self.with(|remote| remote.pulls.get_mut(&number).unwrap().state = state);
+    }
+
+    pub fn delete_fork(&self, number: u64) {
+        self.with(|remote| {
+            let pull = remote.pulls.get_mut(&number).unwrap();
+            pull.fork = pull.fork.map(|fork| match fork {
+                Fork::Of(owner) | Fork::Deleted(owner) => Fork::Deleted(owner),
+            });
+        });
+    }
+
+    /// GitHub renames it everywhere: what asked to be merged into it asks to be merged into the new one.
+    pub fn rename_default_branch(&self, to: &str) {
+        let (from, dir) = self.with(|remote| {
+            for pull in remote.pulls.values_mut().filter(|pull| pull.base == remote.default_branch) {
+                pull.base = to.into();
+            }
+            (std::mem::replace(&mut remote.default_branch, to.into()), remote.dir.clone())
+        });
+        self.work.git(&["branch", "--move", &from, to]);
+        self.work.git(&["--git-dir", dir.to_str().unwrap(), "branch", "--move", &from, to]);
+    }
+
+    pub fn rename(&self, name: &str) {
+        self.with(|remote| {
+            let former = std::mem::replace(&mut remote.name, name.to_owned());
+            remote.former.push(former);
+        });
+    }
+
+    /// What `pull_request` delivers.
+    pub fn pull_event(&self, action: &str, number: u64) -> Value {
+        self.with(|remote| {
+            json!({
+                "action": action,
+                "number": number,
+                "pull_request": answers::pull(remote, &remote.pulls[&number]),
+                "repository": answers::repository(remote),
+                "installation": {"id": INSTALLATION},
+                "sender": answers::user(INES),
+            })
+        })
+    }
+
+    /// What `push` delivers.
+    pub fn push_event(&self, branch: &str) -> Value {
+        let head = self.work.git(&["rev-parse", branch]);
+        self.with(
+            |remote| json!({"ref": format!("refs/heads/{branch}"), "after": head, "repository": answers::repository(remote)}),
+        )
+    }
+
+    /// What `repository` delivers.
+    pub fn repository_event(&self, action: &str) -> Value {
+        self.with(|remote| json!({"action": action, "repository": answers::repository(remote)}))
+    }
+}
