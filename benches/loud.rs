@@ -11,6 +11,9 @@ use std::time::Duration;
 
 use appliance::Place;
 
+/// A slow machine takes a while to print so much.
+const PATIENCE: Duration = Duration::from_secs(1800);
+
 /// Small builds that need one another.
 const CHAIN: usize = 40;
 
@@ -60,7 +63,7 @@ fn ours(neighbour: &str, loud: Option<usize>) {
     let packages = packages(neighbour, loud);
     let packages: Vec<(&str, &str)> = packages.iter().map(|(name, script)| (&**name, &**script)).collect();
     let head = repository.branch("change", &packages);
-    let report = snowgate.reviewed("change", &head);
+    let report = snowgate.reviewed_within(PATIENCE, "change", &head);
     let change = |attr: &str| {
         let changes = report["changes"].as_array().expect("changes");
         changes.iter().find(|change| change["attr"] == attr).unwrap_or_else(|| panic!("{attr} is missing: {report:#}")).clone()

@@ -127,6 +127,7 @@ async fn a_build_succeeds_with_its_log_and_outputs() {
     let lines: Vec<_> = heard.lines.iter().map(|(drv, line)| (drv.as_ref().unwrap(), line.as_str())).collect();
     assert_eq!(lines, [(&drv, "one"), (&drv, "two"), (&drv, "last")]);
     assert_eq!(heard.messages, []);
+    assert!(!world.dir.path().join("log/drvs").exists(), "Nix keeps the log, too");
 
     // again: nothing to do
     let (again, heard) = world.build(&drv, &ClientSettings::default()).await;

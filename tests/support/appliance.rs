@@ -367,8 +367,12 @@ impl<'a> Appliance<'a> {
     }
 
     /// Looks at each event until there is something.
-    pub fn until<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-        let deadline = Instant::now() + PATIENCE;
+    pub fn until<T>(&self, what: &str, look: impl FnMut() -> Option<T>) -> T {
+        self.until_within(PATIENCE, what, look)
+    }
+
+    fn until_within<T>(&self, patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+        let deadline = Instant::now() + patience;
         let events = self.events("/api/events");
         loop {
             if let Some(found) = look() {
@@ -391,7 +395,11 @@ impl<'a> Appliance<'a> {
 
     /// Waits until the review of this head is over; its report.
     pub fn reviewed(&self, branch: &str, head: &str) -> Value {
-        self.until(&format!("the review of {branch} at {head} is over"), || {
+        self.reviewed_within(PATIENCE, branch, head)
+    }
+
+    pub fn reviewed_within(&self, patience: Duration, branch: &str, head: &str) -> Value {
+        self.until_within(patience, &format!("the review of {branch} at {head} is over"), || {
             let pull = self.pull(branch).filter(|pull| pull["head"] == head && pull["review"]["head"] == head)?;
             let report = self.json(&format!("/api/reviews/{}", pull["review"]["id"].as_str()?));
             matches!(report["state"].as_str()?, "complete" | "error" | "cancelled").then_some(report)
