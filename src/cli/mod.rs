@@ -6,8 +6,6 @@ mod demo;
 pub mod demo_sample;
 mod log;
 pub mod progress;
-pub mod report_markdown;
-mod report_parts;
 pub mod report_text;
 mod review;
 mod serve;

@@ -4,11 +4,11 @@
 mod page;
 
 use self::page::{Page, TOGETHER, Tone};
-use super::report_parts::{
-    Parts, SameError, breakdown, bytes, evaluations, growth, outcome, rows, signed_bytes, timings, versions,
-};
 use crate::config::StateDir;
 use crate::review::failures::Cause;
+use crate::review::parts::{
+    Parts, SameError, breakdown, bytes, evaluations, growth, outcome, rows, signed_bytes, timings, versions,
+};
 use crate::review::plain;
 use crate::review::report::{Category, Change, Decision, Level, Report, Revision};
 use crate::review::words::{count, listing, thousands};

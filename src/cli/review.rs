@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::progress::{Progress, Style};
 use super::report_text::Colour;
-use super::{Status, complain, report_markdown, report_text, signals, start_tracing};
+use super::{Status, complain, report_text, signals, start_tracing};
 use crate::actors::evaluator::Reuse;
 use crate::actors::events::Events;
 use crate::actors::intake::new_id;
@@ -281,7 +281,7 @@ fn write_reports(arguments: &Arguments, report: &Report) -> std::io::Result<()> 
         text &= write_to(file, &json)?;
     }
     if let Some(file) = &arguments.markdown {
-        text &= write_to(file, &report_markdown::render(report))?;
+        text &= write_to(file, &crate::review::markdown::render(report))?;
     }
     if text {
         let terminal = std::io::stdout().is_terminal();

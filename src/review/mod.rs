@@ -2,7 +2,7 @@
 //!
 //! Owns what a change *is* ([`compare`]), what it is *called* once builds end ([`category`]), who is to blame ([`failures`]) and
 //! whether to merge ([`verdict`]); [`report()`] puts them together. The Reviewer calls it, as often as it likes: the same values give
-//! the same report. `cli/` and `web/` render what it returns; [`plain`] makes text from outside fit to show.
+//! the same report. `cli/` and `web/` render what it returns, and [`markdown`] does for what leaves the house; [`plain`] makes text from outside fit to show.
 
 pub mod category;
 mod closure;
@@ -10,6 +10,8 @@ mod compare;
 pub mod costs;
 mod facts;
 pub mod failures;
+pub mod markdown;
+pub mod parts;
 pub mod plain;
 pub mod report;
 mod report_of;

@@ -5,9 +5,7 @@ mod escape;
 
 use self::budget::{Fold, Row, Section};
 use self::escape::{Keep, block, code, excerpt, prose};
-use super::report_parts::{
-    Parts, SameError, breakdown, bytes, evaluations, growth, outcome, rows, signed_bytes, timings, versions,
-};
+use super::parts::{Parts, SameError, breakdown, bytes, evaluations, growth, outcome, rows, signed_bytes, timings, versions};
 use crate::review::failures::Cause;
 use crate::review::report::{Category, Change, Level, Report, Revision};
 use crate::review::words::{count, thousands};
