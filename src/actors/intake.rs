@@ -276,31 +276,34 @@ impl Handler<TakeUp> for Intake {
     }
 }
 
+impl Intake {
+    fn rerun(&self, id: ReviewId) -> impl Future<Output = Result<(), ActionError>> + use<> {
+        let visit = self.visit();
+        let forges = self.forges();
+        async move {
+            let row = visit.row(&id).await?;
+            let forge = forges.get(&row.repository);
+            let forge = forge.ok_or_else(|| ActionError::NotNow(format!("{} is not watched any more", row.repository)))?;
+            visit.is_current(&row).await?;
+            if row.waits_since.is_some() {
+                return Err(waits());
+            }
+            if visit.reviews.is_open(&id) {
+                return Err(ActionError::NotNow("the review is under way; cancel it first".into()));
+            }
+            let (base, head) = (revision(row.base_rev, row.base_ref), revision(row.head_rev, row.head_ref));
+            let wishes = Wishes { retry: Retry::BuildAgain, reuse: Reuse::Known, ..Wishes::default() };
+            visit.begin(&**forge, row.number, base, head, wishes, None).await?;
+            Ok(())
+        }
+    }
+}
+
 impl Handler<Rerun> for Intake {
     type Result = ResponseActFuture<Self, Result<(), ActionError>>;
 
     fn handle(&mut self, Rerun(id): Rerun, _: &mut Context<Self>) -> Self::Result {
-        let visit = self.visit();
-        let forges = self.forges();
-        Box::pin(
-            async move {
-                let row = visit.row(&id).await?;
-                let forge = forges.get(&row.repository);
-                let forge = forge.ok_or_else(|| ActionError::NotNow(format!("{} is not watched any more", row.repository)))?;
-                visit.is_current(&row).await?;
-                if row.waits_since.is_some() {
-                    return Err(waits());
-                }
-                if visit.reviews.is_open(&id) {
-                    return Err(ActionError::NotNow("the review is under way; cancel it first".into()));
-                }
-                let (base, head) = (revision(row.base_rev, row.base_ref), revision(row.head_rev, row.head_ref));
-                let wishes = Wishes { retry: Retry::BuildAgain, reuse: Reuse::Known, ..Wishes::default() };
-                visit.begin(&**forge, row.number, base, head, wishes, None).await?;
-                Ok(())
-            }
-            .into_actor(self),
-        )
+        Box::pin(self.rerun(id).into_actor(self))
     }
 }
 

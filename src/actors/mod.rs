@@ -9,6 +9,7 @@ pub mod events;
 pub mod house;
 pub mod intake;
 pub mod open;
+pub mod outbox;
 pub mod pool;
 pub mod post;
 pub mod recorder;

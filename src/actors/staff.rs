@@ -12,6 +12,7 @@ use super::evaluator::{self, Evaluator};
 use super::house::{ActionError, ActorHealth, Away, EvaluatorFacts, InForce, Limiting, Staff};
 use super::intake::github::{Delivered, Register};
 use super::intake::{Cancel, Intake, Rerun};
+use super::outbox::Outbox;
 use super::pool::Pool;
 use super::post::Post;
 use super::recorder::Recorder;
@@ -34,6 +35,7 @@ pub struct Posts {
     /// The Pools of SSH builders.
     pub fleet: Fleet,
     pub recorder: Post<Recorder>,
+    pub outbox: Post<Outbox>,
     pub agenda: Agenda,
     pub github: Arc<GitHub>,
     /// Nobody, where the settings come from no file.
@@ -59,6 +61,7 @@ impl Staff for Posts {
             self.evaluator.health(),
             self.scheduler.health(),
             self.recorder.health(),
+            self.outbox.health(),
             self.builders.health(),
         ];
         health.extend(self.pools.iter().map(Post::health));

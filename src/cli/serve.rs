@@ -15,6 +15,7 @@ use crate::actors::events::Events;
 use crate::actors::house::House;
 use crate::actors::intake::{self, Configuration, Intake};
 use crate::actors::open::{self, CannotOpen, For};
+use crate::actors::outbox::{self, Outbox};
 use crate::actors::post::{Tenure, supervise};
 use crate::actors::recorder::{self, Recorder};
 use crate::actors::reviews::Reviews;
@@ -123,6 +124,19 @@ async fn with_database(
         let hire = move || std::future::ready(Some(recorder.clone()));
         supervise("recorder", recorder::MAILBOX, closing.clone(), Tenure::Permanent, hire, || {})
     };
+    let address = listener.local_addr().map_err(Fault::house)?;
+    let url = if settings.public_url.is_some() { settings.url() } else { format!("http://{address}") };
+    let outbox = {
+        let tools = outbox::Tools {
+            github: github.clone(),
+            db: db.clone(),
+            events: events.clone(),
+            settings: settings.github.clone(),
+            url: url.trim_end_matches('/').to_owned(),
+        };
+        let hire = move || std::future::ready(Some(Outbox::new(tools.clone())));
+        supervise("outbox", outbox::MAILBOX, closing.clone(), Tenure::Permanent, hire, || {})
+    };
     let live = live.map(Arc::new);
     let config = live.clone().map(|live| {
         let (agenda, intake, db) = (agenda.clone(), intake.clone(), db.clone());
@@ -142,6 +156,7 @@ async fn with_database(
         pools: opened.pools.clone(),
         limiting: opened.limiting.clone(),
         recorder: recorder.clone(),
+        outbox: outbox.clone(),
         agenda,
         github,
         config,
@@ -149,8 +164,6 @@ async fn with_database(
         live,
     };
     let house = House::new(db, opened.desk.logs.clone(), events, closing.clone(), Arc::new(posts));
-    let address = listener.local_addr().map_err(Fault::house)?;
-    let url = if settings.public_url.is_some() { settings.url() } else { format!("http://{address}") };
     let mut serving = Box::pin(crate::web::serve(house, listener));
     ready(&url);
     let ended = tokio::select! {
@@ -163,6 +176,7 @@ async fn with_database(
     };
     closing.cancel();
     intake.ended().await;
+    outbox.ended().await;
     recorder.ended().await;
     builders.ended().await;
     opened.fleet.ended().await;

@@ -36,7 +36,20 @@ pub struct GitHub {
     /// reading that finds nothing new does not count against GitHub's rate limit.
     #[schemars(range(min = 1))]
     pub poll_seconds: u64,
+    /// Which check runs there are beside that of the whole review: `none`, one for each of the `failures`, or for each of the `changes`.
+    pub checks: Checks,
+    /// A review with more of them than this has none: what is told then is in the one of the whole review.
+    pub checks_limit: usize,
     pub policy: Policy,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Checks {
+    #[default]
+    None,
+    Failures,
+    Changes,
 }
 
 /// Whose changes are reviewed without a writer's permission. Those from a branch of the repository itself always are.
@@ -72,6 +85,8 @@ impl Default for GitHub {
             client_id: None,
             client_secret_file: None,
             poll_seconds: 300,
+            checks: Checks::None,
+            checks_limit: 40,
             policy: Policy::default(),
         }
     }

@@ -230,6 +230,20 @@ impl Db {
             .await
     }
 
+    /// The current reviews of pull requests with this head.
+    pub async fn current_reviews_of_head(&self, repository: &RepositoryName, head: &str) -> Result<Vec<ReviewId>, DbError> {
+        let (repository, head) = (repository.clone(), head.to_owned());
+        self.threads
+            .read(move |connection| {
+                let current =
+                    p::table.filter(p::repository.eq(repository.as_str())).filter(p::review.is_not_null()).select(p::review);
+                let of_head = r::table.filter(r::id.nullable().eq_any(current)).filter(r::head_rev.eq(&head));
+                let ids: Vec<String> = of_head.select(r::id).load(connection)?;
+                Ok(ids.into_iter().map(ReviewId::new).collect())
+            })
+            .await
+    }
+
     /// The newest reviews of all repositories.
     pub async fn latest_reviews(&self, limit: u32) -> Result<Vec<ReviewRow>, DbError> {
         self.threads

@@ -213,5 +213,21 @@ table! {
     }
 }
 
+table! {
+    check_runs (repository, head, name) {
+        repository -> BigInt,
+        head -> Text,
+        name -> Text,
+        review -> Text,
+        attr -> Nullable<Text>,
+        remote -> Nullable<BigInt>,
+        told -> Nullable<Text>,
+        stale_since -> Nullable<BigInt>,
+    }
+}
+
 allow_tables_to_appear_in_same_query!(pulls, reviews);
+allow_tables_to_appear_in_same_query!(check_runs, reviews);
+allow_tables_to_appear_in_same_query!(check_runs, github_repositories);
+allow_tables_to_appear_in_same_query!(github_repositories, reviews);
 allow_tables_to_appear_in_same_query!(alarmed_reviews, eval_alarms);

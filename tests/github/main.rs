@@ -2,6 +2,7 @@
 
 #[path = "../support/appliance.rs"]
 mod appliance;
+mod checks;
 mod deliveries;
 mod double;
 mod examples;

@@ -61,6 +61,9 @@ impl Intake {
 
     fn hear(&mut self, Delivered { id, event }: Delivered, context: &mut Context<Self>) {
         let known = event.repository().and_then(|repository| self.name_of(repository));
+        if let (Event::Rerequested { head, .. }, Some(name)) = (&event, &known) {
+            self.run_again(name.clone(), head.clone(), context);
+        }
         let roll_call = match &event {
             Event::Ignored => return self.reviews.desk().db.deliveries_handled(vec![id]),
             // its name, or its default branch, may be another
@@ -81,6 +84,25 @@ impl Intake {
         if let Some(name) = known {
             self.look(&name, context);
         }
+    }
+
+    /// Somebody pressed "Re-run": the reviews of that head are begun again, where they are over.
+    fn run_again(&self, name: RepositoryName, head: String, context: &mut Context<Self>) {
+        let db = self.reviews.desk().db.clone();
+        let found = async move { db.current_reviews_of_head(&name, &head).await };
+        context.spawn(found.into_actor(self).map(|found, intake, context| match found {
+            Ok(reviews) => {
+                for review in reviews {
+                    let again = intake.rerun(review.clone()).into_actor(intake).map(move |again, _, _| {
+                        if let Err(reason) = again {
+                            tracing::info!("the review {review} is not run again as asked for on GitHub: {reason}");
+                        }
+                    });
+                    context.spawn(again);
+                }
+            }
+            Err(error) => tracing::error!("what is to be run again can't be read: {error}"),
+        }));
     }
 
     fn name_of(&self, repository: RepositoryId) -> Option<RepositoryName> {

@@ -73,6 +73,12 @@ struct Known {
     more: More,
 }
 
+enum Asked<'a> {
+    Get { unless: Option<&'a HeaderValue> },
+    Post(serde_json::Value),
+    Patch(serde_json::Value),
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum More {
     Pages,
@@ -136,7 +142,7 @@ impl Client {
         let key = (who, path.to_owned());
         let known = lock(&self.known).get(&key).cloned();
         let unreadable = |reason: serde_json::Error| GitHubError::Unreadable { what: path.into(), reason: reason.to_string() };
-        let (status, headers, body) = self.ask(who, path, known.as_ref().map(|known| &known.etag)).await?;
+        let (status, headers, body) = self.ask(who, path, Asked::Get { unless: known.as_ref().map(|known| &known.etag) }).await?;
         if status == StatusCode::NOT_MODIFIED
             && let Some(known) = known
         {
@@ -157,21 +163,30 @@ impl Client {
         Ok((value, more))
     }
 
+    /// Creates something. Nothing is tried again here: what became of it is for the caller to find out.
+    pub(super) async fn post<T: DeserializeOwned>(&self, who: As, path: &str, body: &impl Serialize) -> Result<T, GitHubError> {
+        self.say(who, path, Asked::Post(json(path, body)?)).await
+    }
+
+    /// Alters something.
+    pub(super) async fn patch<T: DeserializeOwned>(&self, who: As, path: &str, body: &impl Serialize) -> Result<T, GitHubError> {
+        self.say(who, path, Asked::Patch(json(path, body)?)).await
+    }
+
     /// Reads what is there, once: nothing of it is kept.
     pub(super) async fn get_once<T: DeserializeOwned>(&self, who: As, path: &str) -> Result<T, GitHubError> {
-        let (status, headers, body) = self.ask(who, path, None).await?;
+        self.say(who, path, Asked::Get { unless: None }).await
+    }
+
+    async fn say<T: DeserializeOwned>(&self, who: As, path: &str, asked: Asked<'_>) -> Result<T, GitHubError> {
+        let (status, headers, body) = self.ask(who, path, asked).await?;
         if !status.is_success() {
             return Err(refused(path, status, &headers, &body));
         }
         serde_json::from_str(&body).map_err(|error| GitHubError::Unreadable { what: path.into(), reason: error.to_string() })
     }
 
-    async fn ask(
-        &self,
-        who: As,
-        path: &str,
-        unless: Option<&HeaderValue>,
-    ) -> Result<(StatusCode, HeaderMap, String), GitHubError> {
+    async fn ask(&self, who: As, path: &str, asked: Asked<'_>) -> Result<(StatusCode, HeaderMap, String), GitHubError> {
         if let Some(limit) = self.rate_limit(who).filter(|limit| limit.remaining == 0 && limit.resets_at > Timestamp::now()) {
             return Err(GitHubError::RateLimited(limit.resets_at));
         }
@@ -179,8 +194,15 @@ impl Client {
             As::App => Arc::new(self.app.clone()),
             As::Installation(installation) => self.installation(installation)?,
         };
-        let headers = unless.map(|etag| HeaderMap::from_iter([(IF_NONE_MATCH, etag.clone())]));
-        let response = octocrab._get_with_headers(path, headers).await.map_err(|error| of_octocrab(path, &error))?;
+        let response = match asked {
+            Asked::Get { unless } => {
+                let headers = unless.map(|etag| HeaderMap::from_iter([(IF_NONE_MATCH, etag.clone())]));
+                octocrab._get_with_headers(path, headers).await
+            }
+            Asked::Post(body) => octocrab._post(path, Some(&body)).await,
+            Asked::Patch(body) => octocrab._patch(path, Some(&body)).await,
+        };
+        let response = response.map_err(|error| of_octocrab(path, &error))?;
         let (status, headers) = (response.status(), response.headers().clone());
         if let Some(limit) = rate_limit(&headers) {
             lock(&self.limits).insert(who, limit);
@@ -223,6 +245,10 @@ fn timed(builder: Builder, api: &str) -> Result<Octocrab, GitHubError> {
     let builder = builder.base_uri(api).map_err(unusable)?;
     let builder = builder.set_connect_timeout(Some(CONNECT)).set_read_timeout(Some(SILENCE)).set_write_timeout(Some(SILENCE));
     builder.build().map_err(unusable)
+}
+
+fn json(what: &str, body: &impl Serialize) -> Result<serde_json::Value, GitHubError> {
+    serde_json::to_value(body).map_err(|error| GitHubError::Unreadable { what: what.into(), reason: error.to_string() })
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -3,6 +3,7 @@
 //! Owns the App's credentials, the client of GitHub's interface, the reading of deliveries and the mirrors. What a delivery says is a
 //! hint only; the truth is read. Called by the intake in `actors/`; `web/` asks it about deliveries and about the registration.
 
+mod checks;
 pub mod client;
 pub mod credentials;
 pub mod event;

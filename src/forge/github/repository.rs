@@ -202,7 +202,7 @@ impl GitHubForge {
 
     /// Where a branch is; `None`: there is no such branch.
     async fn branch(&self, branch: &str) -> Result<Option<CommitId>, GitHubError> {
-        match self.get::<Reference>(&format!("/git/ref/heads/{}", in_path(branch))).await {
+        match self.get::<Reference>(&format!("/git/ref/heads/{}", in_address(branch))).await {
             Ok(reference) => Ok(Some(reference.object.sha)),
             Err(GitHubError::NotFound(_)) => Ok(None),
             // "Git Repository is empty."
@@ -269,7 +269,7 @@ impl GitHubForge {
     }
 
     async fn may_write(&self, author: &Account) -> Result<bool, GitHubError> {
-        match self.get::<Permission>(&format!("/collaborators/{}/permission", in_path(&author.login))).await {
+        match self.get::<Permission>(&format!("/collaborators/{}/permission", in_address(&author.login))).await {
             // the login may have been taken by somebody else since
             Ok(answer) => Ok(answer.user.is_some_and(|user| user.id == author.id)
                 && matches!(answer.permission.as_str(), "admin" | "maintain" | "write")),
@@ -316,7 +316,7 @@ fn open_change(pull: Pull, origin: Origin, head: CommitId, base: CommitId, lines
 }
 
 /// A name as part of an address; slashes stay.
-fn in_path(name: &str) -> String {
+pub(super) fn in_address(name: &str) -> String {
     let mut path = String::with_capacity(name.len());
     for byte in name.bytes() {
         match byte {
@@ -365,6 +365,6 @@ mod tests {
 
     #[test]
     fn a_branch_in_an_address_is_escaped() {
-        assert_eq!(in_path("feature/a#b?c d%é"), "feature/a%23b%3Fc%20d%25%C3%A9");
+        assert_eq!(in_address("feature/a#b?c d%é"), "feature/a%23b%3Fc%20d%25%C3%A9");
     }
 }

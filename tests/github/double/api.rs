@@ -12,7 +12,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{APP, INES, INSTALLATION, Remote, State, World, answers, described, git};
+use super::{APP, INES, INSTALLATION, Remote, State, World, answers, checks, described, git};
 
 /// A page of GitHub's is a hundred; stories are shorter.
 const PAGE: usize = 2;
@@ -23,38 +23,44 @@ pub async fn answer(world: web::Data<Mutex<World>>, request: HttpRequest, body: 
     };
     let (asked, path) = (format!("{} {path}", request.method()), path.to_owned());
     let mut world = world.lock().unwrap();
-    let reply = answer_to(&mut world, &request, &path).map(|said| in_full(&mut world, &request, &path, said));
-    let response = conditional(&request, reply);
+    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let reply = answer_to(&mut world, &request, &path, &body).map(|said| in_full(&mut world, &request, &path, &body, said));
+    let mut response = conditional(&request, reply);
+    if world.lost > 0 && request.method() != "GET" && path.contains("/check-runs") {
+        world.lost -= 1;
+        response = refusal(502, "Bad Gateway");
+    }
     world.asked.push(format!("{asked} {}", response.status().as_u16()));
     response
 }
 
 /// What is answered, unless it is refused.
-struct Said {
+pub(super) struct Said {
     status: u16,
     value: Value,
     link: Option<String>,
 }
 
-type Reply = Result<Said, HttpResponse>;
+pub(super) type Reply = Result<Said, HttpResponse>;
 
-fn ok(value: Value) -> Reply {
+pub(super) fn ok(value: Value) -> Reply {
     Ok(Said { status: 200, value, link: None })
 }
 
-fn created(value: Value) -> Reply {
+pub(super) fn created(value: Value) -> Reply {
     Ok(Said { status: 201, value, link: None })
 }
 
-fn refusal(status: u16, message: &str) -> HttpResponse {
+pub(super) fn refusal(status: u16, message: &str) -> HttpResponse {
     HttpResponse::build(StatusCode::from_u16(status).unwrap()).json(json!({"message": message}))
 }
 
 /// As GitHub's description has it; what is not in it is taken down.
-fn in_full(world: &mut World, request: &HttpRequest, path: &str, said: Said) -> Said {
+fn in_full(world: &mut World, request: &HttpRequest, path: &str, body: &Value, said: Said) -> Said {
     let names: Vec<String> = query(request).into_keys().collect();
     match described::operation(request.method().as_str(), path, &names) {
         Ok(operation) => {
+            described::asked(operation, body, &mut world.undescribed);
             let value = described::answer(operation, said.status, said.value, &mut world.undescribed);
             Said { value, ..said }
         }
@@ -65,7 +71,7 @@ fn in_full(world: &mut World, request: &HttpRequest, path: &str, said: Said) -> 
     }
 }
 
-fn query(request: &HttpRequest) -> HashMap<String, String> {
+pub(super) fn query(request: &HttpRequest) -> HashMap<String, String> {
     web::Query::<HashMap<String, String>>::from_query(request.query_string()).unwrap().into_inner()
 }
 
@@ -90,7 +96,14 @@ fn conditional(request: &HttpRequest, reply: Reply) -> HttpResponse {
     if same { response.finish() } else { response.content_type("application/json; charset=utf-8").body(text) }
 }
 
-fn answer_to(world: &mut World, request: &HttpRequest, path: &str) -> Reply {
+fn answer_to(world: &mut World, request: &HttpRequest, path: &str, body: &Value) -> Reply {
+    if world.too_many > 0 {
+        world.too_many -= 1;
+        let refusal = HttpResponse::Forbidden()
+            .insert_header(("retry-after", "1"))
+            .json(json!({"message": "You have exceeded a secondary rate limit."}));
+        return Err(refusal);
+    }
     if world.faults.0 > 0 {
         world.faults.0 -= 1;
         return Err(refusal(world.faults.1, "a fault on demand"));
@@ -118,8 +131,12 @@ fn answer_to(world: &mut World, request: &HttpRequest, path: &str) -> Reply {
         }
         ["repos", owner, name, ref rest @ ..] => {
             let name = format!("{owner}/{name}");
-            if let Some(remote) = world.remotes.iter().find(|remote| remote.name == name) {
-                return of_repository(remote, request, rest);
+            if let Some(remote) = world.remotes.iter_mut().find(|remote| remote.name == name) {
+                return if rest.contains(&"check-runs") {
+                    checks::answer(remote, request, rest, body)
+                } else {
+                    of_repository(remote, request, rest)
+                };
             }
             match world.remotes.iter().find(|remote| remote.former.contains(&name)) {
                 Some(remote) => {

@@ -27,8 +27,10 @@ const NULL_ALL_THE_SAME: &str = ".head.repo";
 /// The operation that this request is of, or what is wrong with it. `query`: names.
 pub fn operation(method: &str, path: &str, query: &[String]) -> Result<&'static Value, String> {
     let paths = DESCRIPTION["paths"].as_object().unwrap();
-    // a literal segment is nearer than a parameter
-    let template = paths.keys().filter(|template| fits(template, path)).min_by_key(|template| template.matches('{').count());
+    // a literal segment is nearer than a parameter, and than a part of one
+    let length = |path: &str| path.split('/').count();
+    let distance = |template: &&String| (length(template) != length(path), template.matches('{').count());
+    let template = paths.keys().filter(|template| fits(template, path)).min_by_key(distance);
     let template = template.ok_or_else(|| format!("{method} {path} is not described"))?;
     let operation = &paths[template][method.to_ascii_lowercase()];
     if operation.is_null() {
@@ -67,6 +69,24 @@ pub fn answer(operation: &'static Value, status: u16, value: Value, faults: &mut
     let full = filled(schema, value);
     check(schema, &full, &operation["operationId"].to_string(), faults);
     full
+}
+
+/// What was asked with this body; what is wrong with it goes to `faults`.
+pub fn asked(operation: &'static Value, body: &Value, faults: &mut Vec<String>) {
+    let schema = resolved(&resolved(&operation["requestBody"])["content"]["application/json"]["schema"]);
+    let at = format!("{} asked", operation["operationId"]);
+    if schema.is_null() || body.is_null() {
+        if schema.is_null() != body.is_null() && operation["requestBody"]["required"] == true {
+            faults.push(format!("{at}: {body}"));
+        }
+        return;
+    }
+    check_one(schema, body, &at, Others::None, faults);
+    for name in list(schema, "required").iter().map(|name| name.as_str().unwrap()) {
+        if body[name].is_null() {
+            faults.push(format!("{at} has no {name}"));
+        }
+    }
 }
 
 fn resolved(schema: &'static Value) -> &'static Value {

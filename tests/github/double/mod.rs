@@ -3,6 +3,7 @@
 
 mod answers;
 mod api;
+pub mod checks;
 pub mod described;
 mod git;
 
@@ -71,6 +72,7 @@ pub struct Remote {
     former: Vec<String>,
     pub default_branch: String,
     pub pulls: BTreeMap<u64, Pull>,
+    pub checks: Vec<checks::CheckRun>,
     /// Bare.
     dir: PathBuf,
 }
@@ -91,6 +93,10 @@ pub struct World {
     pub undescribed: Vec<String>,
     /// So many requests are answered with this status before the interface works again.
     pub faults: (u32, u16),
+    /// So many requests that change something are done, and answered as if they were not.
+    pub lost: u32,
+    /// So many requests are refused for a second, for being too many.
+    pub too_many: u32,
 }
 
 pub struct GitHub<'a> {
@@ -112,6 +118,11 @@ impl<'a> GitHub<'a> {
     /// The settings as before, with more about whom this server trusts.
     pub fn trust(&self, policy: &str) {
         self.configure(&format!("{}\n[github.policy]\n{policy}\n", self.app()));
+    }
+
+    /// The settings as before, with these check runs beside those of whole reviews.
+    pub fn checks(&self, which: &str) {
+        self.configure(&format!("{}checks = \"{which}\"\n", self.app()));
     }
 
     /// The settings as before, with another secret for deliveries, and the one of before beside it.
@@ -167,8 +178,8 @@ impl<'a> GitHub<'a> {
         work.git(&["init", "--quiet", "--bare", "--initial-branch=main", dir.to_str().unwrap()]);
         let mut world = self.world();
         let id = 1000 + world.remotes.len() as u64;
-        let (former, pulls, default_branch) = (Vec::new(), BTreeMap::new(), "main".into());
-        world.remotes.push(Remote { id, name: name.into(), former, default_branch, pulls, dir });
+        let (former, pulls, checks, default_branch) = (Vec::new(), BTreeMap::new(), Vec::new(), "main".into());
+        world.remotes.push(Remote { id, name: name.into(), former, default_branch, pulls, checks, dir });
         Hosted { github: self, id, work }
     }
 
@@ -274,6 +285,15 @@ impl Hosted<'_> {
         head
     }
 
+    /// The check run of a commit that goes by this name, if there is one.
+    pub fn check(&self, head: &str, name: &str) -> Option<checks::CheckRun> {
+        self.with(|remote| remote.checks.iter().find(|run| run.head == head && run.name == name).cloned())
+    }
+
+    pub fn checks(&self) -> Vec<checks::CheckRun> {
+        self.with(|remote| remote.checks.clone())
+    }
+
     pub fn set(&self, number: u64, state: State) {
         self.with(|remote| remote.pulls.get_mut(&number).unwrap().state = state);
     }
@@ -316,6 +336,18 @@ impl Hosted<'_> {
                 "repository": answers::repository(remote),
                 "installation": {"id": INSTALLATION},
                 "sender": answers::user(INES),
+            })
+        })
+    }
+
+    /// What `check_run` delivers when somebody presses "Re-run".
+    pub fn rerequested_event(&self, head: &str) -> Value {
+        self.with(|remote| {
+            let run = remote.checks.iter().find(|run| run.head == head).unwrap();
+            json!({
+                "action": "rerequested",
+                "check_run": {"id": run.id, "head_sha": head, "name": run.name},
+                "repository": answers::repository(remote),
             })
         })
     }

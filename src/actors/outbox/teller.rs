@@ -1,0 +1,166 @@
+//! Sends what one repository's check runs are to say, one after the other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+use tokio::sync::Notify;
+
+use super::{Progresses, Tools};
+use crate::db::{CheckRunRow, DbError};
+use crate::domain::RepositoryName;
+use crate::forge::github::App;
+use crate::forge::github::client::{GitHubError, InstallationId};
+use crate::notify::check::{self, CheckRun};
+
+pub(super) struct Teller {
+    tools: Tools,
+    progresses: Progresses,
+    repository: u64,
+    wake: Arc<Notify>,
+}
+
+/// After an attempt that failed: so long, and twice as long each time.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+/// Between two of many: GitHub asks for a second (docs.github.com, "Best practices for using the REST API").
+const BETWEEN: Duration = Duration::from_secs(1);
+
+/// Rows that are read at once.
+const AT_ONCE: u32 = 50;
+
+/// What stops the sending for now.
+enum Stop {
+    /// Until then.
+    Until(Timestamp),
+    /// Nobody answers, or not in order.
+    Trouble(String),
+    /// There is no App any more, or it does not see the repository.
+    Nobody,
+}
+
+impl From<DbError> for Stop {
+    fn from(error: DbError) -> Self {
+        Self::Trouble(error.to_string())
+    }
+}
+
+impl Teller {
+    pub fn new(tools: Tools, progresses: Progresses, repository: u64, wake: Arc<Notify>) -> Self {
+        Self { tools, progresses, repository, wake }
+    }
+
+    /// Never ends by itself.
+    pub async fn run(self) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.tell_all().await {
+                Ok(()) | Err(Stop::Nobody) => {
+                    pause = FIRST_PAUSE;
+                    self.wake.notified().await;
+                }
+                Err(Stop::Until(then)) => {
+                    tracing::info!("GitHub is told nothing until {then}: its rate limit is used up");
+                    tokio::time::sleep(Duration::try_from(then.duration_since(Timestamp::now())).unwrap_or(FIRST_PAUSE)).await;
+                }
+                Err(Stop::Trouble(reason)) => {
+                    tracing::warn!("GitHub is told again in {} s: {reason}", pause.as_secs());
+                    tokio::time::sleep(pause).await;
+                    pause = LONGEST_PAUSE.min(pause * 2);
+                }
+            }
+        }
+    }
+
+    async fn tell_all(&self) -> Result<(), Stop> {
+        loop {
+            let rows = self.tools.db.stale_check_runs(self.repository, AT_ONCE).await?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            let app = self.tools.github.app().ok_or(Stop::Nobody)?;
+            let seen = self.tools.db.repositories_to_tell().await?;
+            let (_, name, installation) = seen.into_iter().find(|(id, ..)| *id == self.repository).ok_or(Stop::Nobody)?;
+            let sending = Sending { app: &app, name: &name, installation: InstallationId(installation) };
+            for row in rows {
+                self.tell(&sending, row).await?;
+            }
+        }
+    }
+
+    async fn tell(&self, sending: &Sending<'_>, row: CheckRunRow) -> Result<(), Stop> {
+        let db = &self.tools.db;
+        let Some(run) = self.said(&row).await? else { return Ok(db.check_run_is_well(&row.key, row.stale).await?) };
+        let json = serde_json::to_vec(&run).map_err(|error| Stop::Trouble(error.to_string()))?;
+        let told = data_encoding::HEXLOWER.encode(&Sha256::digest(&json)[..16]);
+        if row.remote.is_some() && row.told.as_ref() == Some(&told) {
+            return Ok(db.check_run_is_well(&row.key, row.stale).await?);
+        }
+        if row.remote.is_none() && row.told.is_none() {
+            db.check_run_is_being_created(&row.key).await?;
+        }
+        match sending.send(&row, &run).await {
+            Ok(remote) => db.check_run_was_told(&row.key, remote, told, row.stale).await?,
+            Err(GitHubError::RateLimited(until)) => return Err(Stop::Until(until)),
+            Err(GitHubError::Refused { status, what, message }) if status < 500 => {
+                tracing::error!("GitHub refuses the check run {} of {}: {what}: {message}", row.key.name, row.key.head);
+                db.check_run_is_well(&row.key, row.stale).await?;
+            }
+            // gone, or renamed: the next look at what the App sees tells
+            Err(GitHubError::NotFound(what)) => {
+                tracing::warn!("GitHub has no {what}: its check run is not told");
+                db.check_run_is_well(&row.key, row.stale).await?;
+            }
+            Err(error) => return Err(Stop::Trouble(error.to_string())),
+        }
+        if row.attr.is_some() {
+            tokio::time::sleep(BETWEEN).await;
+        }
+        Ok(())
+    }
+
+    /// What it is to say now; `None`: nothing, since what it was about is gone.
+    async fn said(&self, row: &CheckRunRow) -> Result<Option<CheckRun>, DbError> {
+        let Some(review) = self.tools.db.review(&row.review).await? else { return Ok(None) };
+        let report = self.tools.db.report(&row.review).await?;
+        let page = format!("{}/reviews/{}", self.tools.url, row.review);
+        let Some(attr) = &row.attr else {
+            return Ok(Some(check::of_review(&review, report.as_ref(), self.progresses.of(&row.review), &page)));
+        };
+        let Some(report) = report else { return Ok(None) };
+        let change =
+            report.changes.iter().find(|change| check::name_of(change) == row.key.name && change.attr.to_string() == *attr);
+        Ok(change.map(|change| check::of_change(&review, &report, change, &page)))
+    }
+}
+
+struct Sending<'a> {
+    app: &'a App,
+    name: &'a RepositoryName,
+    installation: InstallationId,
+}
+
+impl Sending<'_> {
+    /// GitHub's number of it.
+    async fn send(&self, row: &CheckRunRow, run: &CheckRun) -> Result<u64, GitHubError> {
+        let known = match (row.remote, &row.told) {
+            (Some(remote), _) => Some(remote),
+            (None, Some(_)) => self.app.find_check_run(self.installation, self.name, &row.key.head, &row.key.name).await?,
+            (None, None) => None,
+        };
+        match known {
+            Some(remote) => match self.app.update_check_run(self.installation, self.name, remote, run).await {
+                // somebody took it away
+                Err(GitHubError::NotFound(_)) => self.create(row, run).await,
+                updated => updated.map(|()| remote),
+            },
+            None => self.create(row, run).await,
+        }
+    }
+
+    async fn create(&self, row: &CheckRunRow, run: &CheckRun) -> Result<u64, GitHubError> {
+        self.app.create_check_run(self.installation, self.name, &row.key.head, &row.key.name, run).await
+    }
+}

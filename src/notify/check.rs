@@ -1,0 +1,182 @@
+//! PURE: what a check run says of a review, or of one of its changes.
+//!
+//! docs.github.com, "REST API endpoints for check runs": a check that is required is satisfied by `success`, `neutral` and `skipped`. What
+//! is not known to be good is none of these.
+
+use serde::Serialize;
+
+use crate::db::ReviewRow;
+use crate::review::markdown;
+use crate::review::report::{Category, Change, Decision, Report, State};
+use crate::review::words::{count, thousands};
+
+/// The check run of a whole review.
+pub const NAME: &str = "snowgate";
+
+/// In bytes, hence at most as many characters; GitHub refuses more than 65,535 characters.
+const TEXT: usize = 60_000;
+/// A title that is longer is cut on GitHub's pages.
+const TITLE: usize = 140;
+
+/// As GitHub's interface takes it, but for the name and the commit that an update leaves out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CheckRun {
+    pub status: Status,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conclusion: Option<Conclusion>,
+    pub details_url: String,
+    pub external_id: String,
+    pub output: Output,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Output {
+    pub title: String,
+    /// Markdown.
+    pub summary: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    Queued,
+    InProgress,
+    Completed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Conclusion {
+    Success,
+    Failure,
+    Cancelled,
+    /// A person has to look: an error that is not the change's, or a permission that is missing.
+    ActionRequired,
+}
+
+/// How far the builds of a review are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    pub done: u64,
+    pub total: u64,
+    pub failed: u64,
+}
+
+/// `page`: where the review is.
+pub fn of_review(row: &ReviewRow, report: Option<&Report>, progress: Option<Progress>, page: &str) -> CheckRun {
+    let (status, conclusion, title) = standing(row, report, progress);
+    let link = format!("[The whole review]({page})");
+    let summary = match report.filter(|_| status == Status::Completed) {
+        Some(report) => format!("{}\n\n{link}\n", cut(&markdown::render(report), TEXT)),
+        None => format!("{}\n\n{link}\n", sentence(&row.summary)),
+    };
+    CheckRun {
+        status,
+        conclusion,
+        details_url: page.to_owned(),
+        external_id: row.id.to_string(),
+        output: Output { title: cut(&title, TITLE), summary },
+    }
+}
+
+fn standing(row: &ReviewRow, report: Option<&Report>, progress: Option<Progress>) -> (Status, Option<Conclusion>, String) {
+    if row.waits() {
+        let title = "Waits for somebody who may write to the repository to allow it".to_owned();
+        return (Status::Completed, Some(Conclusion::ActionRequired), title);
+    }
+    let over = |conclusion, title: &str| (Status::Completed, Some(conclusion), title.to_owned());
+    let going_on = |title: String| (Status::InProgress, None, title);
+    match (row.state, row.decision) {
+        (State::Evaluating, _) if report.is_none() => (Status::Queued, None, "Queued".to_owned()),
+        (State::Evaluating, _) => going_on("Evaluating".to_owned()),
+        (State::Building, _) => going_on(building(row.rebuilds, progress)),
+        (State::Complete, Decision::Mergeable) => over(Conclusion::Success, &row.summary),
+        (State::Complete, Decision::Blocked) => over(Conclusion::Failure, &row.summary),
+        (State::Complete, Decision::Pending) | (State::Error, _) => over(Conclusion::ActionRequired, &row.summary),
+        (State::Cancelled, _) => over(Conclusion::Cancelled, &row.summary),
+    }
+}
+
+/// `41 rebuilds: building 7 of 90, 2 failed`: of derivations, dependencies among them.
+fn building(rebuilds: u64, progress: Option<Progress>) -> String {
+    let rebuilds = count(rebuilds, "rebuild");
+    let Some(Progress { done, total, failed }) = progress else { return format!("{rebuilds}: building") };
+    let failed = if failed > 0 { format!(", {} failed", thousands(failed)) } else { String::new() };
+    format!("{rebuilds}: building {} of {}{failed}", thousands(done), thousands(total))
+}
+
+/// Which changes have a check run of their own, by its name.
+pub fn name_of(change: &Change) -> String {
+    format!("{NAME}: {} ({})", change.attr, change.system)
+}
+
+/// Whether a change failed on head.
+pub fn is_failure(change: &Change) -> bool {
+    matches!(change.category, Category::NewlyFailing | Category::StillFailing | Category::NewFailing)
+}
+
+pub fn of_change(row: &ReviewRow, report: &Report, change: &Change, page: &str) -> CheckRun {
+    let outcome = change.head.as_ref().and_then(|head| head.outcome);
+    let conclusion = match change.category {
+        Category::NewlyFailing | Category::NewFailing => Conclusion::Failure,
+        // it was broken before: not this change's doing, and said in the check run of the whole review
+        Category::StillFailing
+        | Category::NewlySucceeding
+        | Category::StillSucceeding
+        | Category::NewSucceeding
+        | Category::Removed => Conclusion::Success,
+        Category::Pending | Category::NotBuilt => Conclusion::ActionRequired,
+    };
+    let title = match (change.category, outcome) {
+        (Category::Removed, _) => "Removed".to_owned(),
+        (_, Some(outcome)) => format!("{}: {}", words(change.category), outcome.words()),
+        (_, None) => words(change.category).to_owned(),
+    };
+    let cause = report.failures.iter().find(|failure| failure.attrs.contains(&change.attr));
+    let mut summary = format!("`{}`: {title}\n", change.attr.to_string().replace('`', "'"));
+    if let Some(cause) = cause.filter(|_| is_failure(change)) {
+        summary += &format!("\nThe cause: `{}`\n", cause.drv.name().replace('`', "'"));
+        if let Some(tail) = &cause.log_tail {
+            // no line of a log ends an indented block
+            let tail: Vec<String> = tail.lines().map(|line| format!("    {line}")).collect();
+            summary += &format!("\n{}\n", tail.join("\n"));
+        }
+    }
+    summary = cut(&summary, TEXT);
+    summary += &format!("\n[The whole review]({page})\n");
+    CheckRun {
+        status: Status::Completed,
+        conclusion: Some(conclusion),
+        details_url: page.to_owned(),
+        external_id: row.id.to_string(),
+        output: Output { title: cut(&title, TITLE), summary },
+    }
+}
+
+fn words(category: Category) -> &'static str {
+    match category {
+        Category::NewlyFailing => "Newly failing",
+        Category::StillFailing => "Still failing",
+        Category::NewlySucceeding => "Newly succeeding",
+        Category::StillSucceeding => "Still succeeding",
+        Category::NewFailing => "New, and failing",
+        Category::NewSucceeding => "New, and succeeding",
+        Category::Removed => "Removed",
+        Category::Pending => "Not known yet",
+        Category::NotBuilt => "Not built",
+    }
+}
+
+/// GitHub wants a summary.
+fn sentence(text: &str) -> &str {
+    if text.is_empty() { "The review has just begun." } else { text }
+}
+
+/// At most so many bytes, at a character's end.
+fn cut(text: &str, most: usize) -> String {
+    if text.len() <= most {
+        return text.to_owned();
+    }
+    let end = (0..=most.saturating_sub('…'.len_utf8())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    format!("{}…", &text[..end])
+}
