@@ -1,10 +1,10 @@
 # `make demo` and `make test` are all a newcomer needs: each prepares the machine first (see assets/setup/with).
 with := assets/setup/with
 
-.PHONY: help demo test check fmt vm bench build shell
+.PHONY: help demo test check fmt vm-test bench build shell
 
 help: ## what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## a sample repository with open changes, under review, in the browser
 	@$(with) cargo run -- demo $(DEMO)
@@ -15,7 +15,7 @@ test: ## the whole test suite, on real Nix; TEST=… picks tests by name
 check: ## formatting and lints
 	@$(with) .ci/check
 
-vm: ## the systemd unit, in a virtual machine
+vm-test: ## the units, limits and kills under systemd, in a virtual machine
 	@$(with) vm-tests/debian
 
 fmt: ## format the sources
