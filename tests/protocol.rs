@@ -111,6 +111,27 @@ fn settings(change: impl FnOnce(&mut ClientSettings)) -> ClientSettings {
     settings
 }
 
+/// `.ci/test` unpacks the oldest Nix that we speak with to this prefix.
+#[test]
+fn all_of_this_holds_with_the_oldest_nix_too() {
+    let Some(prefix) = std::env::var_os("SNOWGATE_OLDEST_NIX").map(PathBuf::from) else {
+        return eprintln!("not tested: SNOWGATE_OLDEST_NIX names no Nix 2.8");
+    };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths(std::iter::once(prefix.join("bin")).chain(std::env::split_paths(&path))).unwrap();
+    let output = Command::new(std::env::current_exe().unwrap())
+        // each story waits for the last daemon of its process
+        .args(["--test-threads=1", "--skip", "all_of_this_holds_with_the_oldest_nix_too"])
+        .env("PATH", path)
+        .env("NIX_CONF_DIR", prefix.join("etc"))
+        .env_remove("SNOWGATE_OLDEST_NIX")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    println!("{said}");
+}
+
 #[tokio::test]
 async fn a_build_succeeds_with_its_log_and_outputs() {
     let world = World::new();
