@@ -79,6 +79,37 @@ fn a_build_that_wants_too_much_memory_is_stopped_and_its_neighbour_is_not() {
     place.nothing_runs();
 }
 
+#[test]
+fn what_ran_out_of_memory_is_built_once_more_where_there_is_more() {
+    let place = Place::new();
+    place.build("memory_mb = 100\n[build.big]\njobs = 1\nmemory_mb = 1000");
+    let sample = place.repository("sample");
+    sample.packages(&[("lib", "echo lib > $out")]);
+    sample.commit("a package");
+    // sixty-four mebibytes of text, a few times over
+    let large = ("large", "x=aaaaaaaaaaaaaaaa; i=0; while [ $i -lt 22 ]; do x=$x$x; i=$((i + 1)); done; echo > $out");
+    let head = sample.branch("change", &[large, HOG]);
+    let snowgate = place.serve();
+    let report = snowgate.reviewed("change", &head);
+    if limits_are_on(&snowgate) {
+        let attempts = |attr: &str| -> Vec<(String, String)> {
+            let row = report["changes"].as_array().unwrap().iter().find(|row| row["attr"] == attr).unwrap();
+            let name = row["head"]["drv"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+            let derivation = snowgate.json(&format!("/api/derivations/{name}"));
+            let word = |attempt: &Value, name: &str| attempt[name].as_str().unwrap().to_owned();
+            let attempts = derivation["attempts"].as_array().unwrap().iter();
+            attempts.map(|attempt| (word(attempt, "builder"), word(attempt, "outcome"))).collect()
+        };
+        let ended = |builder: &str, outcome: &str| (builder.to_owned(), outcome.to_owned());
+        // newest first
+        assert_eq!(attempts("large"), [ended("local-big", "succeeded"), ended("local", "out_of_memory")]);
+        assert_eq!(attempts("hog"), [ended("local-big", "out_of_memory"), ended("local", "out_of_memory")]);
+    }
+    let (status, _) = snowgate.stop();
+    assert!(status.success());
+    place.nothing_runs();
+}
+
 /// The machine's daemon and worker, for those who may not do what these do.
 fn helpers(place: &Place) -> [Helper; 2] {
     let socket = place.path("daemon.sock");
