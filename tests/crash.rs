@@ -248,7 +248,9 @@ fn attempts_are_right(snowgate: &Appliance<'_>, report: &Value) -> BTreeMap<Stri
         let ended = attempts.iter().any(|attempt| matches!(attempt["outcome"].as_str(), Some("succeeded" | "failed")));
         let logs: Vec<String> = attempts.iter().filter_map(|attempt| Some(snowgate.page(attempt["log_url"].as_str()?))).collect();
         let words = format!("building {}", row["attr"].as_str().unwrap());
-        assert!(!ended || logs.iter().any(|log| log.contains(&words)), "no log has `{words}`: {derivation:#} {logs:#?}");
+        // the last second of what broke off may be lost, and may be all that there was
+        let broke_off = attempts.iter().any(|attempt| attempt["outcome"] == "infrastructure");
+        assert!(!ended || broke_off || logs.iter().any(|log| log.contains(&words)), "no log has `{words}`: {derivation:#} {logs:#?}");
     }
     builders
 }
