@@ -250,7 +250,10 @@ fn attempts_are_right(snowgate: &Appliance<'_>, report: &Value) -> BTreeMap<Stri
         let words = format!("building {}", row["attr"].as_str().unwrap());
         // the last second of what broke off may be lost, and may be all that there was
         let broke_off = attempts.iter().any(|attempt| attempt["outcome"] == "infrastructure");
-        assert!(!ended || broke_off || logs.iter().any(|log| log.contains(&words)), "no log has `{words}`: {derivation:#} {logs:#?}");
+        assert!(
+            !ended || broke_off || logs.iter().any(|log| log.contains(&words)),
+            "no log has `{words}`: {derivation:#} {logs:#?}"
+        );
     }
     builders
 }
