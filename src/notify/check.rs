@@ -54,6 +54,13 @@ pub enum Conclusion {
     ActionRequired,
 }
 
+impl CheckRun {
+    /// Completed, as far as it is known now.
+    pub fn is_over(&self) -> bool {
+        self.status == Status::Completed
+    }
+}
+
 /// How far the builds of a review are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {

@@ -71,7 +71,7 @@ fn system() -> String {
 }
 
 #[test]
-fn rerun_on_github_begins_the_review_again_and_the_same_check_run_follows_it() {
+fn rerun_on_github_begins_the_review_again_and_another_check_run_follows_it() {
     let place = Place::new();
     let github = GitHub::start(&place);
     let packages = packages(&github);
@@ -88,7 +88,7 @@ fn rerun_on_github_begins_the_review_again_and_the_same_check_run_follows_it() {
     until_told(&snowgate, &packages, &head, "completed failure: Blocked");
     accepted(&github.deliver(&snowgate, "check_run", &packages.rerequested_event(&head)));
     until_told(&snowgate, &packages, &head, "completed success: Mergeable");
-    assert_eq!(packages.checks().len(), 1, "{:#?}", packages.checks());
+    assert_eq!(packages.checks().len(), 2, "{:#?}", packages.checks());
 }
 
 #[test]

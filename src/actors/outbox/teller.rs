@@ -94,7 +94,8 @@ impl Teller {
         let db = &self.tools.db;
         let Some(run) = self.said(&row).await? else { return Ok(db.check_run_is_well(&row.key, row.stale).await?) };
         let json = serde_json::to_vec(&run).map_err(|error| Stop::Trouble(error.to_string()))?;
-        let told = data_encoding::HEXLOWER.encode(&Sha256::digest(&json)[..16]);
+        let told =
+            Told { hash: data_encoding::HEXLOWER.encode(&Sha256::digest(&json)[..16]), is_over: run.is_over() }.to_string();
         if row.remote.is_some() && row.told.as_ref() == Some(&told) {
             return Ok(db.check_run_is_well(&row.key, row.stale).await?);
         }
@@ -136,6 +137,26 @@ impl Teller {
     }
 }
 
+/// What was told, as it is kept.
+struct Told {
+    hash: String,
+    is_over: bool,
+}
+
+impl std::fmt::Display for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}{}", self.hash, if self.is_over { OVER } else { "" })
+    }
+}
+
+const OVER: &str = " over";
+
+impl Told {
+    fn was_over(kept: &str) -> bool {
+        kept.ends_with(OVER)
+    }
+}
+
 struct Sending<'a> {
     app: &'a App,
     name: &'a RepositoryName,
@@ -145,7 +166,10 @@ struct Sending<'a> {
 impl Sending<'_> {
     /// GitHub's number of it.
     async fn send(&self, row: &CheckRunRow, run: &CheckRun) -> Result<u64, GitHubError> {
+        let was_over = row.told.as_deref().is_some_and(Told::was_over);
         let known = match (row.remote, &row.told) {
+            // one that is completed stays so: what begins again has another, as GitHub's own guide has it
+            (Some(_), _) if was_over && !run.is_over() => None,
             (Some(remote), _) => Some(remote),
             (None, Some(_)) => self.app.find_check_run(self.installation, self.name, &row.key.head, &row.key.name).await?,
             (None, None) => None,

@@ -285,9 +285,9 @@ impl Hosted<'_> {
         head
     }
 
-    /// The check run of a commit that goes by this name, if there is one.
+    /// The newest check run of a commit that goes by this name, if there is one: that is what counts.
     pub fn check(&self, head: &str, name: &str) -> Option<checks::CheckRun> {
-        self.with(|remote| remote.checks.iter().find(|run| run.head == head && run.name == name).cloned())
+        self.with(|remote| remote.checks.iter().rev().find(|run| run.head == head && run.name == name).cloned())
     }
 
     pub fn checks(&self) -> Vec<checks::CheckRun> {
