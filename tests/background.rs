@@ -125,7 +125,7 @@ fn a_review_comes_before_a_recording_which_then_goes_on() {
 fn killed_while_it_records_it_goes_on_from_what_is_stored() {
     let place = Place::new();
     let sample = place.repository("sample");
-    packages(&sample, 24, 1_000_000);
+    packages(&sample, 24, 2_000_000);
     sample.commit("twenty-four packages that take their time");
     let snowgate = place.serve();
     let (before, all) = snowgate.until("some of it is stored", || {

@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::command::Git;
 use super::repository::id;
-use super::{GitError, Repository};
+use super::{GitError, Repository, own};
 use crate::domain::{CommitId, Secret};
 
 /// A bare repository of ours that follows another.
@@ -30,11 +30,7 @@ const USER: &str = "x-access-token";
 impl Mirror {
     /// Makes the directory where it is missing. `scratch`: as for [`Repository::open`].
     pub async fn open(dir: &Path, scratch: &Path) -> Result<Mirror, GitError> {
-        let io = || GitError::io(format!("preparing {}", dir.display()));
-        tokio::fs::create_dir_all(dir).await.map_err(io())?;
-        // harmless where it was done before
-        let init = Git::new().without_configuration().in_dir(dir);
-        init.run(["init", "--quiet", "--bare", "--template=", "--initial-branch=none", "."]).await?.success()?;
+        own::bare(dir).await?;
         Ok(Mirror { dir: dir.to_owned(), repository: Repository::open(dir, scratch).await? })
     }
 

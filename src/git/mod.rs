@@ -15,6 +15,7 @@ mod history;
 mod merge;
 mod mirror;
 mod objects;
+mod own;
 mod repository;
 mod slot;
 mod worktrees;

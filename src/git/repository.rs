@@ -200,9 +200,8 @@ async fn prepare_scratch(scratch: &Path) -> Result<(), GitError> {
         return Ok(());
     }
     let io = |_| GitError::io(format!("preparing {}", scratch.display()));
+    super::own::bare(scratch).await?;
     tokio::fs::create_dir_all(scratch.join("info")).await.map_err(io(()))?;
-    let init = Git::new().without_configuration().in_dir(scratch);
-    init.run(["init", "--quiet", "--bare", "--template=", "--initial-branch=none", "."]).await?.success()?;
     let unfinished = tempfile::NamedTempFile::new_in(scratch).map_err(io(()))?;
     tokio::fs::write(unfinished.path(), ATTRIBUTES).await.map_err(io(()))?;
     unfinished.persist(&attributes).map_err(|error| io(())(error.error))?;

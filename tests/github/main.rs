@@ -188,10 +188,12 @@ fn a_repeated_delivery_does_nothing_and_a_forged_one_is_not_even_kept() {
     let report = snowgate.reviewed("change", &head);
     assert_eq!(decision(&report), MERGEABLE);
 
-    let asked = github.world().asked.len();
+    // what is told of the review goes on
+    let asked = || github.world().asked.iter().filter(|asked| !asked.contains("/check-runs")).count();
+    let before = asked();
     let again = deliver(double::SECRET);
     assert_eq!((again.status, again.body.as_str()), (200, "{\"status\":\"repeated\"}"));
-    assert_eq!(github.world().asked.len(), asked);
+    assert_eq!(asked(), before);
     // one that came is not gone when it is asked for after a restart
     let (status, _) = snowgate.stop();
     assert!(status.success());
