@@ -25,6 +25,7 @@ pub(super) mod copies;
 mod filter;
 mod fragments;
 pub mod frames;
+mod grow;
 mod key;
 pub mod library;
 mod needs;
