@@ -7,14 +7,20 @@ use serde::Serialize;
 
 use crate::db::ReviewRow;
 use crate::review::markdown;
+use crate::review::markdown::escape::{Keep, block, code, excerpt, prose};
+use crate::review::plain;
 use crate::review::report::{Category, Change, Decision, Report, State};
 use crate::review::words::{count, thousands};
 
 /// The check run of a whole review.
 pub const NAME: &str = "snowgate";
 
-/// In bytes, hence at most as many characters; GitHub refuses more than 65,535 characters.
-const TEXT: usize = 60_000;
+/// Characters of a sentence, and of a name.
+const SENTENCE: usize = 2_000;
+const NAME_LENGTH: usize = 200;
+/// Lines of a log, and characters of each.
+const LOG_LINES: usize = 40;
+const LOG_WIDTH: usize = 400;
 /// A title that is longer is cut on GitHub's pages.
 const TITLE: usize = 140;
 
@@ -74,15 +80,16 @@ pub fn of_review(row: &ReviewRow, report: Option<&Report>, progress: Option<Prog
     let (status, conclusion, title) = standing(row, report, progress);
     let link = format!("[The whole review]({page})");
     let summary = match report.filter(|_| status == Status::Completed) {
-        Some(report) => format!("{}\n\n{link}\n", cut(&markdown::render(report), TEXT)),
-        None => format!("{}\n\n{link}\n", sentence(&row.summary)),
+        // never longer than GitHub takes
+        Some(report) => format!("{}\n\n{link}\n", markdown::render(report)),
+        None => format!("{}\n\n{link}\n", prose(sentence(&row.summary), SENTENCE)),
     };
     CheckRun {
         status,
         conclusion,
         details_url: page.to_owned(),
         external_id: row.id.to_string(),
-        output: Output { title: cut(&title, TITLE), summary },
+        output: Output { title: cut(&plain::line(&title), TITLE), summary },
     }
 }
 
@@ -140,16 +147,13 @@ pub fn of_change(row: &ReviewRow, report: &Report, change: &Change, page: &str) 
         (_, None) => words(change.category).to_owned(),
     };
     let cause = report.failures.iter().find(|failure| failure.attrs.contains(&change.attr));
-    let mut summary = format!("`{}`: {title}\n", change.attr.to_string().replace('`', "'"));
+    let mut summary = format!("{}: {title}\n", code(&change.attr.to_string(), NAME_LENGTH));
     if let Some(cause) = cause.filter(|_| is_failure(change)) {
-        summary += &format!("\nThe cause: `{}`\n", cause.drv.name().replace('`', "'"));
+        summary += &format!("\nThe cause: {}\n", code(cause.drv.name(), NAME_LENGTH));
         if let Some(tail) = &cause.log_tail {
-            // no line of a log ends an indented block
-            let tail: Vec<String> = tail.lines().map(|line| format!("    {line}")).collect();
-            summary += &format!("\n{}\n", tail.join("\n"));
+            summary += &format!("\n{}\n", block(&excerpt(tail, Keep::Last, LOG_LINES, LOG_WIDTH)));
         }
     }
-    summary = cut(&summary, TEXT);
     summary += &format!("\n[The whole review]({page})\n");
     CheckRun {
         status: Status::Completed,
@@ -186,4 +190,68 @@ fn cut(text: &str, most: usize) -> String {
     }
     let end = (0..=most.saturating_sub('…'.len_utf8())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     format!("{}…", &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::review::samples::{hostile_report, sample_report};
+
+    fn row(report: &Report, state: State, summary: &str) -> ReviewRow {
+        let at = jiff::Timestamp::UNIX_EPOCH;
+        ReviewRow {
+            id: report.id.clone(),
+            repository: report.repository.clone(),
+            number: Some(1),
+            base_rev: report.base.rev.clone(),
+            base_ref: None,
+            head_rev: report.head.rev.clone(),
+            head_ref: None,
+            tree: None,
+            state,
+            decision: report.verdict.decision,
+            summary: summary.to_owned(),
+            rebuilds: 41,
+            newly_failing: 0,
+            created_at: at,
+            updated_at: at,
+            superseded_by: None,
+            waits_since: None,
+            error: None,
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_to_be_good_satisfies_no_rule() {
+        let mut report = sample_report();
+        report.verdict.decision = Decision::Pending;
+        for state in [State::Complete, State::Error] {
+            let run = of_review(&row(&report, state, "x"), None, None, "p");
+            assert_eq!((run.status, run.conclusion), (Status::Completed, Some(Conclusion::ActionRequired)));
+        }
+        let progress = Progress { done: 7, total: 1090, failed: 2 };
+        let run = of_review(&row(&report, State::Building, "x"), Some(&report), Some(progress), "p");
+        assert_eq!((run.conclusion, run.output.title.as_str()), (None, "41 rebuilds: building 7 of 1,090, 2 failed"));
+        let waiting = ReviewRow { waits_since: Some(jiff::Timestamp::UNIX_EPOCH), ..row(&report, State::Evaluating, "x") };
+        assert_eq!(of_review(&waiting, None, None, "p").conclusion, Some(Conclusion::ActionRequired));
+    }
+
+    #[test]
+    fn nothing_from_outside_becomes_a_link_a_mention_or_html() {
+        let report = hostile_report();
+        let evil = "error: @octocat <img src=x> [a](https://evil.example)\n# b ".repeat(300);
+        let run = of_review(&row(&report, State::Error, &evil), None, None, "https://gate.example/reviews/1");
+        assert!(run.output.title.len() <= TITLE && !run.output.title.contains('\n'), "{}", run.output.title);
+        let summary = &run.output.summary;
+        assert!(!summary.contains("@octocat") && !summary.contains(" <img") && !summary.contains("](https://evil"), "{summary}");
+        let row = row(&report, State::Complete, "x");
+        for change in &report.changes {
+            let summary = of_change(&row, &report, change, "p").output.summary;
+            // names are code, and a log's block ends where it ends
+            let (name, _) = summary.split_once(": ").unwrap();
+            assert!(name.starts_with('`') && name.ends_with('`') && summary.len() < 65_535, "{summary}");
+            let fences = summary.lines().filter(|line| line.starts_with("````")).count();
+            assert_eq!(fences, if summary.contains("</details>") { 2 } else { 0 }, "{summary}");
+        }
+    }
 }

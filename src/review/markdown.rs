@@ -1,7 +1,7 @@
 //! The report to paste into a pull request. The first line is the verdict; what does not block is folded.
 
 mod budget;
-mod escape;
+pub mod escape;
 
 use self::budget::{Fold, Row, Section};
 use self::escape::{Keep, block, code, excerpt, prose};

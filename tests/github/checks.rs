@@ -62,7 +62,7 @@ fn a_failure_is_told_with_its_cause_and_a_check_run_of_its_own_where_that_is_wan
     let own = format!("snowgate: lib ({})", system());
     let run = snowgate.until("the failure has a check run", || packages.check(&head, &own));
     assert_eq!(run.told(), ["completed failure: Newly failing: failed"]);
-    assert!(run.now()["output"]["summary"].as_str().unwrap().contains("    the very reason"));
+    assert!(run.now()["output"]["summary"].as_str().unwrap().contains("```text\nthe very reason"));
     assert_eq!(packages.checks().len(), 2, "{:#?}", packages.checks());
 }
 
