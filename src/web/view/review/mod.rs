@@ -6,16 +6,17 @@ mod failures;
 mod glance;
 mod packages;
 mod query;
+mod timeline;
 mod verdict;
 
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-pub use query::{ReviewQuery, Sort};
+pub use query::{ReviewQuery, Sort, View};
 
 use super::icons::{Icon, icon};
 use super::layout::{Frame, Place, page};
-use super::parts::{ago, branch_href, drv_link, lines_delta, pull_href, pull_state_chip, repository_href, short_rev, state_chip};
+use super::parts::{ago, branch_href, drv_link, lines_delta, pull_state_chip, repository_href, short_rev, state_chip};
 use crate::db::{EvalAlarm, PullRow, ReviewRow};
 use crate::domain::AttrPath;
 use crate::review::report::{Report, State};
@@ -85,12 +86,29 @@ pub fn content(view: &ReviewPage<'_>) -> Markup {
         (alarms(view))
         @if !waits(view) { (verdict::progress(report)) }
         (verdict::verdict(view))
-        div.stack #failures data-live { (failures::failures(report, view.query)) }
-        (glance::glance(report, view.query))
-        (packages::packages(report, view.query))
-        (evaluation::errors(report, view.query))
-        (evaluation::costs(report))
-        (earlier(view))
+        (tabs(view.query))
+        @match view.query.view {
+            View::Overview => {
+                div.stack #failures data-live { (failures::failures(report, view.query)) }
+                (glance::glance(report, view.query))
+                (packages::packages(report, view.query))
+                (evaluation::errors(report, view.query))
+                (evaluation::costs(report))
+            }
+            View::Timeline => (timeline::timeline(view)),
+        }
+    }
+}
+
+fn tabs(query: &ReviewQuery) -> Markup {
+    html! {
+        nav.tabs #tabs aria-label="Of this review" {
+            ul {
+                @for (tab, _, words) in View::ALL {
+                    li { a href=(query.tab(tab)) aria-current=[(tab == query.view).then_some("page")] { (words) } }
+                }
+            }
+        }
     }
 }
 
@@ -162,38 +180,6 @@ fn attr_list(attrs: &[&AttrPath], most: usize, query: &ReviewQuery, rest: &str) 
                 a.mono href=(base.href("packages", |query| query.text = attr.to_string())) { (attr) }
             }
             @if attrs.len() > most { a href=(rest) { "and " (super::parts::thousands((attrs.len() - most) as u64)) " more" } }
-        }
-    }
-}
-
-fn earlier(view: &ReviewPage<'_>) -> Markup {
-    html! {
-        @if view.reviews.len() > 1 {
-            section.panel aria-labelledby="reviews-title" {
-                div.panel-head { h2 #reviews-title { "Reviews of this pull request" } }
-                div.scroll {
-                    table.cards {
-                        thead { tr { th scope="col" { "Review" } th scope="col" { "Head" } th scope="col" { "State" } th scope="col" { "Verdict" } th scope="col" { "Began" } } }
-                        tbody {
-                            @for row in view.reviews {
-                                tr {
-                                    td {
-                                        @if row.id == view.report.id { b.mono { (row.id) } " (shown)" }
-                                        @else if let Some(number) = row.number {
-                                            a.mono href={ (pull_href(&row.repository, number)) "?review=" (row.id) } { (row.id) }
-                                        }
-                                        @else { span.mono { (row.id) } }
-                                    }
-                                    td data-label="Head" { (short_rev(&row.head_rev)) }
-                                    td data-label="State" { (state_chip(row.state)) }
-                                    td data-label="Verdict" { (row.summary) }
-                                    td data-label="Began" { (ago(row.created_at, view.now)) }
-                                }
-                            }
-                        }
-                    }
-                }
-            }
         }
     }
 }

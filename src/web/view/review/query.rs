@@ -8,6 +8,7 @@ use crate::web::view::parts::{CATEGORIES, category_code, query_value};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReviewQuery {
+    pub view: View,
     /// An earlier review of the pull request.
     pub review: Option<String>,
     pub category: Option<Category>,
@@ -22,6 +23,27 @@ pub struct ReviewQuery {
     pub errors_page: usize,
     pub failures_page: usize,
     pub still_page: usize,
+}
+
+/// The tabs of the page.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum View {
+    /// What decides: verdict, failures, packages, evaluation.
+    #[default]
+    Overview,
+    Timeline,
+}
+
+impl View {
+    pub const ALL: [(View, &'static str, &'static str); 2] =
+        [(View::Overview, "overview", "Overview"), (View::Timeline, "timeline", "Timeline")];
+
+    fn code(self) -> &'static str {
+        match self {
+            View::Overview => "overview",
+            View::Timeline => "timeline",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -73,6 +95,10 @@ impl ReviewQuery {
             };
             match name.as_str() {
                 "review" => query.review = Some(value.clone()),
+                "view" => {
+                    let found = View::ALL.into_iter().find(|(_, code, _)| code == value);
+                    query.view = found.ok_or_else(|| format!("A review has no tab “{value}”."))?.0;
+                }
                 "category" => {
                     let found = CATEGORIES.into_iter().find(|category| category_code(*category) == value);
                     query.category = Some(found.ok_or_else(|| format!("There is no category “{value}”."))?);
@@ -115,6 +141,9 @@ impl ReviewQuery {
         if let Some(review) = &query.review {
             put("review", review);
         }
+        if query.view != View::Overview {
+            put("view", query.view.code());
+        }
         if let Some(category) = query.category {
             put("category", category_code(category));
         }
@@ -149,6 +178,11 @@ impl ReviewQuery {
             href.push_str(section);
         }
         href
+    }
+
+    /// Another tab, with nothing else asked.
+    pub fn tab(&self, view: View) -> String {
+        Self { review: self.review.clone(), view, ..Self::default() }.href("", |_| {})
     }
 
     /// Only rows of one category, and nothing else asked.
@@ -209,9 +243,15 @@ mod tests {
 
     #[test]
     fn what_cannot_be_meant_is_said() {
-        for (name, value) in
-            [("category", "broken"), ("page", "0"), ("page", "-1"), ("sort", "x"), ("errors", "y"), ("epage", "z")]
-        {
+        for (name, value) in [
+            ("view", "z1"),
+            ("category", "broken"),
+            ("page", "0"),
+            ("page", "-1"),
+            ("sort", "x"),
+            ("errors", "y"),
+            ("epage", "z"),
+        ] {
             let answer = ReviewQuery::parse(&[(name.into(), value.into())]);
             assert!(answer.unwrap_err().contains(value), "{name}");
         }
@@ -224,7 +264,7 @@ mod tests {
             let query = ReviewQuery {
                 text: text.trim().to_owned(), page, category: Some(CATEGORIES[category]), system: Some("x86_64-linux".into()),
                 errors: Some(EvalErrorStatus::Still), errors_page: 2, failures_page: 1, still_page: 1, sort: Sort::Closure,
-                cause: Some("a+b.drv".into()), review: None,
+                cause: Some("a+b.drv".into()), review: None, view: View::Timeline,
             };
             prop_assert_eq!(ReviewQuery::parse(&pairs(&query.href("packages", |_| {}))), Ok(query));
         }
