@@ -2,6 +2,7 @@
 //! A hint that is lost, doubled or late costs nothing: what is read is compared with what is stored.
 
 pub mod github;
+mod groups;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -441,6 +442,7 @@ impl Visit {
                 self.close(pull, review.as_ref(), PullState::Closed).await?;
             }
         }
+        self.take_up_groups(forge, &state.groups).await?;
         // after the reviews: they come first
         let base = Base { git: forge.repository().clone(), rev: state.base, options: self.configuration.options.clone() };
         self.agenda.base_is(name.clone(), base);
@@ -602,7 +604,7 @@ impl Visit {
         };
         for row in open.into_iter().filter(|row| row.repository == *forge.name() && row.superseded_by.is_none()) {
             // nor one of a stranger's change before somebody allows it
-            if row.number.is_none() || row.waits_since.is_some() || self.reviews.is_open(&row.id) {
+            if (row.number.is_none() && !row.is_of_group()) || row.waits_since.is_some() || self.reviews.is_open(&row.id) {
                 continue;
             }
             let (base, head) = (revision(row.base_rev, row.base_ref), revision(row.head_rev, row.head_ref));

@@ -3,6 +3,7 @@
 use diesel::prelude::*;
 
 use super::columns::{count, integer, now, parsed};
+use super::groups::of_group;
 use super::schema::{check_runs as c, github_repositories as g, reviews as r};
 use super::{Db, DbError};
 use crate::domain::{CommitId, RepositoryName, ReviewId};
@@ -64,7 +65,7 @@ impl TryFrom<Raw> for CheckRunRow {
 
 impl Db {
     /// The check runs of a review may have to say something else: that of its head, and those of these attributes, by name. The
-    /// repository's number on GitHub; `None`: it is not there, or the review is of no pull request.
+    /// repository's number on GitHub; `None`: it is not there, or the review is of neither a pull request nor a merge queue's group.
     pub async fn check_runs_are_stale(
         &self,
         review: &ReviewId,
@@ -74,10 +75,10 @@ impl Db {
         let (review, name) = (review.clone(), name.to_owned());
         self.threads
             .write(move |connection| {
-                let columns = (r::repository, r::head_rev, r::number, r::created_at);
-                let found: Option<(String, String, Option<i64>, i64)> =
-                    r::table.find(review.as_str()).select(columns).first(connection).optional()?;
-                let Some((repository, head, Some(_), created_at)) = found else { return Ok(None) };
+                let on_forge = r::table.find(review.as_str()).filter(r::number.is_not_null().or(of_group()));
+                let found: Option<(String, String, i64)> =
+                    on_forge.select((r::repository, r::head_rev, r::created_at)).first(connection).optional()?;
+                let Some((repository, head, created_at)) = found else { return Ok(None) };
                 let id: Option<i64> = g::table.filter(g::name.eq(&repository)).select(g::id).first(connection).optional()?;
                 let Some(id) = id else { return Ok(None) };
                 // news of a review that was done again since
@@ -183,7 +184,7 @@ impl Db {
                 let on_github = g::table.select(g::name);
                 let recent = r::updated_at.ge(since.as_millisecond()).or(r::state.eq_any(["evaluating", "building"]));
                 let newest_last = r::table
-                    .filter(r::number.is_not_null())
+                    .filter(r::number.is_not_null().or(of_group()))
                     .filter(r::repository.eq_any(on_github))
                     .filter(recent)
                     .order((r::created_at, r::id));

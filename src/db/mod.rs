@@ -16,6 +16,7 @@ mod deliveries;
 mod errors;
 mod evaluations;
 mod github;
+mod groups;
 mod lock;
 mod open;
 mod outcomes;

@@ -9,7 +9,7 @@ use super::columns::{compressed, count, expanded, integer, now, of_word, parsed,
 use super::schema::{pulls as p, reports, reviews as r};
 use super::threads::Fault;
 use super::{Db, DbError};
-use crate::domain::{CommitId, RepositoryName, ReviewId, TreeId};
+use crate::domain::{CommitId, MERGE_QUEUE, RepositoryName, ReviewId, TreeId};
 use crate::review::report::{Decision, Report, State, Verdict};
 
 const WHAT: &str = "a review";
@@ -54,6 +54,11 @@ pub struct ReviewRow {
 }
 
 impl ReviewRow {
+    /// It is of no pull request: a merge queue is about to land it.
+    pub fn is_of_group(&self) -> bool {
+        self.number.is_none() && self.head_ref.as_deref().is_some_and(|branch| branch.starts_with(MERGE_QUEUE))
+    }
+
     /// It would begin if a writer allowed it.
     pub fn waits(&self) -> bool {
         self.waits_since.is_some() && self.state == State::Evaluating
@@ -110,14 +115,14 @@ impl TryFrom<Raw> for ReviewRow {
     }
 }
 
-fn rows(raw: Vec<Raw>) -> Result<Vec<ReviewRow>, Fault> {
+pub(super) fn rows(raw: Vec<Raw>) -> Result<Vec<ReviewRow>, Fault> {
     Ok(raw.into_iter().map(ReviewRow::try_from).collect::<Result<_, _>>()?)
 }
 
 /// The summary of a review that a newer one ended.
 const SUPERSEDED: &str = "Pending: a newer review took this one's place.";
 
-const OPEN: [&str; 2] = ["evaluating", "building"];
+pub(super) const OPEN: [&str; 2] = ["evaluating", "building"];
 
 impl Db {
     /// A row in state `evaluating`, undecided. If the pull request is stored, the review becomes its current one, and its
@@ -256,7 +261,7 @@ impl Db {
 }
 
 /// The order of insertion, for rows of the same millisecond.
-fn insertion() -> SqlLiteral<BigInt> {
+pub(super) fn insertion() -> SqlLiteral<BigInt> {
     diesel::dsl::sql("reviews.rowid")
 }
 

@@ -3,6 +3,7 @@
 mod attr_path;
 mod evaluation;
 mod git_ids;
+mod merge_queue;
 mod names;
 mod outcome;
 mod secret;
@@ -11,6 +12,7 @@ mod store_path;
 pub use attr_path::{AttrPath, AttrPathError};
 pub use evaluation::{Attr, Detail, EvalError, EvalStats, Evaluation, Job, Position};
 pub use git_ids::{CommitId, GitIdError, ObjectId, TreeId};
+pub use merge_queue::{GroupBranch, MERGE_QUEUE};
 pub use names::{JobsetName, OutputName, RepositoryName, ReviewId, System};
 pub use outcome::Outcome;
 pub use secret::Secret;

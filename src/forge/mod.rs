@@ -42,6 +42,18 @@ pub struct RepositoryState {
     pub base: CommitId,
     /// Pull requests, sorted. One that is not among them is closed.
     pub changes: Vec<Change>,
+    /// What a merge queue is about to land, sorted. One that is not among them has landed, or was given up.
+    pub groups: Vec<Group>,
+}
+
+/// A merge queue's group: pull requests that are merged already, on a branch of their own, and land when their checks succeed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Group {
+    pub branch: String,
+    pub head: CommitId,
+    pub base_branch: String,
+    /// What the group was made on: where the base branch was, or the head of the group before it.
+    pub base: CommitId,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

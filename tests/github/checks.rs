@@ -14,7 +14,7 @@ fn opened(github: &GitHub<'_>, packages: &Hosted<'_>, snowgate: &Appliance<'_>, 
     number
 }
 
-fn until_told(snowgate: &Appliance<'_>, packages: &Hosted<'_>, head: &str, words: &str) -> CheckRun {
+pub fn until_told(snowgate: &Appliance<'_>, packages: &Hosted<'_>, head: &str, words: &str) -> CheckRun {
     snowgate.until(&format!("the check run of {head} says `{words}`"), || {
         packages.check(head, NAME).filter(|run| run.told().last().unwrap().starts_with(words))
     })

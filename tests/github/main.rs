@@ -6,6 +6,7 @@ mod checks;
 mod deliveries;
 mod double;
 mod examples;
+mod groups;
 mod registration;
 mod strangers;
 

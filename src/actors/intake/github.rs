@@ -89,7 +89,11 @@ impl Intake {
     /// Somebody pressed "Re-run": the reviews of that head are begun again, where they are over.
     fn run_again(&self, name: RepositoryName, head: String, context: &mut Context<Self>) {
         let db = self.reviews.desk().db.clone();
-        let found = async move { db.current_reviews_of_head(&name, &head).await };
+        let found = async move {
+            let mut found = db.current_reviews_of_head(&name, &head).await?;
+            found.extend(db.review_of_group_head(&name, &head).await?);
+            Ok::<_, DbError>(found)
+        };
         context.spawn(found.into_actor(self).map(|found, intake, context| match found {
             Ok(reviews) => {
                 for review in reviews {

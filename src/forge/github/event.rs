@@ -17,8 +17,8 @@ pub enum Event {
     Rerequested { repository: RepositoryId, head: String },
     /// Somebody wrote a new comment to a pull request.
     Commented { repository: RepositoryId, number: u64, comment: u64 },
-    /// A merge queue asks for the checks of a commit.
-    MergeGroup { repository: RepositoryId, head: String },
+    /// A merge queue made a group and wants its checks, or a group is gone.
+    MergeGroup { repository: RepositoryId },
     /// A repository has another name or another owner, or is no more.
     Repository { repository: RepositoryId },
     /// The App was installed or removed, or sees other repositories.
@@ -42,7 +42,6 @@ struct Payload {
     comment: Option<Identified>,
     check_run: Option<Checked>,
     check_suite: Option<Checked>,
-    merge_group: Option<Checked>,
 }
 
 #[derive(Deserialize)]
@@ -100,7 +99,7 @@ impl Event {
             | Self::Push { repository }
             | Self::Rerequested { repository, .. }
             | Self::Commented { repository, .. }
-            | Self::MergeGroup { repository, .. }
+            | Self::MergeGroup { repository }
             | Self::Repository { repository } => Some(*repository),
             Self::Installations | Self::Ignored => None,
         }
@@ -120,9 +119,7 @@ impl Payload {
             "repository" => Some(Event::Repository { repository }),
             "check_run" if action == "rerequested" => Some(Event::Rerequested { repository, head: self.check_run?.head_sha }),
             "check_suite" if action == "rerequested" => Some(Event::Rerequested { repository, head: self.check_suite?.head_sha }),
-            "merge_group" if action == "checks_requested" => {
-                Some(Event::MergeGroup { repository, head: self.merge_group?.head_sha })
-            }
+            "merge_group" => Some(Event::MergeGroup { repository }),
             "issue_comment" if action == "created" => {
                 let issue = self.issue.filter(|issue| issue.pull_request.is_some())?;
                 Some(Event::Commented { repository, number: issue.number, comment: self.comment?.id })

@@ -8,6 +8,7 @@ pub mod client;
 pub mod credentials;
 pub mod event;
 pub mod manifest;
+mod queue;
 mod repository;
 pub mod webhook;
 

@@ -15,6 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::client::{As, GitHubError, InstallationId};
 use super::event::RepositoryId;
+use super::queue::Queued;
 use super::{App, Listed};
 use crate::domain::{CommitId, RepositoryName};
 use crate::forge::{Change, Contributor, Forge, ForgeError, Number, OpenChange, Origin, Relation, RepositoryState, Standing};
@@ -153,7 +154,7 @@ impl GitHubForge {
         format!("/repos/{}{rest}", self.name)
     }
 
-    async fn get<T: Serialize + serde::de::DeserializeOwned>(&self, rest: &str) -> Result<T, GitHubError> {
+    pub(super) async fn get<T: Serialize + serde::de::DeserializeOwned>(&self, rest: &str) -> Result<T, GitHubError> {
         self.app.client.get(As::Installation(self.installation), &self.path(rest)).await
     }
 
@@ -165,11 +166,14 @@ impl GitHubForge {
         let who = As::Installation(self.installation);
         let pulls = self.app.client.list::<Vec<Pull>>(who, &self.path("/pulls?state=open")).await?;
         let mut bases = BTreeMap::new();
-        let branches: BTreeSet<&String> = pulls.iter().map(|pull| &pull.base.branch).chain([&facts.default_branch]).collect();
+        let queued = self.queued().await?;
+        let of_pulls = pulls.iter().map(|pull| pull.base.branch.as_str());
+        let branches: BTreeSet<&str> =
+            of_pulls.chain(queued.iter().map(Queued::base_branch)).chain([facts.default_branch.as_str()]).collect();
         for branch in branches {
-            bases.extend(self.branch(branch).await?.map(|commit| (branch.clone(), commit)));
+            bases.extend(self.branch(branch).await?.map(|commit| (branch.to_owned(), commit)));
         }
-        let Here { references, mut settled } = self.bring(&pulls, &bases).await?;
+        let Here { references, mut settled } = self.bring(&pulls, &queued, &bases).await?;
         let Some(base) = bases.get(&facts.default_branch).cloned() else {
             return Err(ForgeError::Empty { repository: self.name.clone() });
         };
@@ -195,9 +199,19 @@ impl GitHubForge {
         for number in held_open.difference(&open) {
             changes.push(Change { number: Number::Given(*number), standing: self.fate(*number).await? });
         }
+        let mut groups = Vec::with_capacity(queued.len());
+        for group in queued {
+            // one whose branch is elsewhere by now is another group
+            if references.get(&group.reference()) == Some(group.head()) {
+                groups.extend(group.on_its_base(self.mirror.repository(), &bases).await?);
+            } else {
+                settled = Settled::NotYet;
+            }
+        }
         self.look_again(settled);
         changes.sort_by(|a, b| a.number.cmp(&b.number));
-        Ok(RepositoryState { base_branch: facts.default_branch, base, changes })
+        groups.sort();
+        Ok(RepositoryState { base_branch: facts.default_branch, base, changes, groups })
     }
 
     /// Where a branch is; `None`: there is no such branch.
@@ -212,10 +226,11 @@ impl GitHubForge {
     }
 
     /// Fetches what the mirror does not have as the interface says it; the references as they are then.
-    async fn bring(&self, pulls: &[Pull], bases: &BTreeMap<String, CommitId>) -> Result<Here, ForgeError> {
+    async fn bring(&self, pulls: &[Pull], queued: &[Queued], bases: &BTreeMap<String, CommitId>) -> Result<Here, ForgeError> {
         let references = self.mirror.references().await?;
         let heads = pulls.iter().map(|pull| (reference_of(pull.number), &pull.head.sha));
-        let wanted = bases.iter().map(|(branch, commit)| (format!("refs/heads/{branch}"), commit)).chain(heads);
+        let groups = queued.iter().map(|group| (group.reference(), group.head()));
+        let wanted = bases.iter().map(|(branch, commit)| (format!("refs/heads/{branch}"), commit)).chain(heads).chain(groups);
         let missing: Vec<String> =
             wanted.filter(|(name, commit)| references.get(name) != Some(*commit)).map(|(name, _)| name).collect();
         if missing.is_empty() {

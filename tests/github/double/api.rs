@@ -203,6 +203,12 @@ fn of_repository(remote: &Remote, request: &HttpRequest, rest: &[&str]) -> Reply
                 None => Err(refusal(404, "Not Found")),
             }
         }
+        ["git", "matching-refs", reference @ ..] => {
+            let references = git::matching(&remote.dir, &format!("refs/{}", reference.join("/")));
+            let listed =
+                references.iter().map(|(name, commit)| json!({"ref": name, "object": {"type": "commit", "sha": commit}}));
+            ok(listed.collect())
+        }
         ["collaborators", login, "permission"] => {
             let permission = if *login == INES.login { "write" } else { "read" };
             ok(json!({"permission": permission, "role_name": permission, "user": answers::user(INES)}))

@@ -16,6 +16,15 @@ pub fn resolve(dir: &Path, reference: &str) -> Option<String> {
     output.status.success().then(|| String::from_utf8(output.stdout).unwrap().trim().to_owned())
 }
 
+/// `(reference, commit)` of all whose names begin so.
+pub fn matching(dir: &Path, prefix: &str) -> Vec<(String, String)> {
+    let output =
+        Command::new("git").arg("--git-dir").arg(dir).args(["for-each-ref", "--format=%(refname) %(objectname)"]).output();
+    let listing = String::from_utf8(output.unwrap().stdout).unwrap();
+    let pairs = listing.lines().filter_map(|line| line.split_once(' '));
+    pairs.filter(|(name, _)| name.starts_with(prefix)).map(|(name, commit)| (name.to_owned(), commit.to_owned())).collect()
+}
+
 pub async fn answer(world: web::Data<Mutex<World>>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
     // `/owner/name.git/info/refs`
     let path = request.path().to_owned();

@@ -352,6 +352,38 @@ impl Hosted<'_> {
         })
     }
 
+    /// A merge queue makes a group of this pull request, on a base branch or on the group before: its branch and its head.
+    pub fn enqueue(&self, number: u64, on: &str) -> (String, String) {
+        let branch = self.with(|remote| remote.pulls[&number].branch.clone());
+        let base = self.work.git(&["rev-parse", on]);
+        let group = format!("gh-readonly-queue/main/pr-{number}-{base}");
+        self.work.git(&["switch", "--quiet", "--create", &group, on]);
+        self.work.git(&["merge", "--quiet", "--no-ff", "--message", "Merge", &branch]);
+        self.work.git(&["switch", "--quiet", "main"]);
+        let head = self.push(&group);
+        (group, head)
+    }
+
+    /// The group landed, or was given up.
+    pub fn dequeue(&self, group: &str) {
+        let dir = self.with(|remote| remote.dir.clone());
+        self.work.git(&["--git-dir", dir.to_str().unwrap(), "branch", "-D", group]);
+    }
+
+    /// What `merge_group` delivers.
+    pub fn group_event(&self, action: &str, group: &str, head: &str) -> Value {
+        self.with(|remote| {
+            let base = group.rsplit_once('-').unwrap().1;
+            json!({
+                "action": action,
+                "merge_group": {
+                    "head_sha": head, "head_ref": format!("refs/heads/{group}"), "base_sha": base, "base_ref": "refs/heads/main",
+                },
+                "repository": answers::repository(remote),
+            })
+        })
+    }
+
     /// What `push` delivers.
     pub fn push_event(&self, branch: &str) -> Value {
         let head = self.work.git(&["rev-parse", branch]);
