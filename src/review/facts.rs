@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::Policy;
+use super::decisive::Excerpt;
 use super::report::{EvaluationRow, Merge, Revision, State, Timings};
 use crate::domain::{
     Attr, AttrPath, Detail, DrvPath, Evaluation, JobsetName, Outcome, RepositoryName, ReviewId, Side, StorePath, System,
@@ -50,11 +51,13 @@ pub struct Fact {
     /// The last lines of the log, as they were written.
     pub log_tail: Option<String>,
     pub log_url: Option<String>,
+    /// The lines of the log that decide.
+    pub decisive: Option<Excerpt>,
 }
 
 impl From<Outcome> for Fact {
     fn from(outcome: Outcome) -> Self {
-        Self { outcome, root_cause: None, log_tail: None, log_url: None }
+        Self { outcome, root_cause: None, log_tail: None, log_url: None, decisive: None }
     }
 }
 

@@ -94,5 +94,6 @@ fn failure(cause: &Cause, facts: &Facts) -> Failure {
         attrs: own.into_iter().chain(cause.blocked_attrs()).cloned().collect(),
         log_tail: fact.and_then(|fact| fact.log_tail.clone()),
         log_url: fact.and_then(|fact| fact.log_url.clone()),
+        decisive: fact.and_then(|fact| fact.decisive.clone()),
     }
 }

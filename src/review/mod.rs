@@ -8,6 +8,7 @@ pub mod category;
 mod closure;
 mod compare;
 pub mod costs;
+pub mod decisive;
 mod facts;
 pub mod failures;
 pub mod markdown;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::decisive::Excerpt;
 use crate::domain::{
     AttrPath, CommitId, DrvPath, JobsetName, Outcome, OutputName, RepositoryName, ReviewId, Side, StorePath, System, TreeId,
 };
@@ -233,6 +234,9 @@ pub struct Failure {
     pub log_tail: Option<String>,
     /// Where the whole log is: a path of the server, or a `file:` URL for a one-shot review.
     pub log_url: Option<String>,
+    /// The lines of its log that decide; `null` where none stands out.
+    #[serde(default)]
+    pub decisive: Option<Excerpt>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -7,11 +7,14 @@ use super::{Fault, LogUrls};
 use crate::actors::evaluator::Derivations;
 use crate::actors::scheduler::{Retry, Settled, Target, Want};
 use crate::domain::{DrvPath, Job, Outcome, Side};
+use crate::review::decisive::Excerpt;
 use crate::review::{DetailKey, Fact};
 use crate::store::logs::LogRange;
 
 /// Lines of a failed build's log that the report shows.
 const TAIL_LINES: usize = 25;
+/// Lines at the end of a log among which the decisive ones are looked for.
+const SEARCHED_LINES: u64 = 5_000;
 
 impl Run {
     /// Head first; then of the base what the categories still need.
@@ -151,7 +154,7 @@ impl Run {
         root_cause: Option<DrvPath>,
         message: Option<String>,
     ) -> Fact {
-        let mut fact = Fact { outcome, root_cause, log_tail: None, log_url: None };
+        let mut fact = Fact { root_cause, ..Fact::from(outcome) };
         if outcome.is_failure() && fact.root_cause.is_none() {
             // a log that can't be read is no reason to lose the outcome
             let log = self.desk.logs.read(drv.base_name(), None, LogRange::Tail(TAIL_LINES)).await.unwrap_or_else(|error| {
@@ -164,11 +167,27 @@ impl Run {
                     LogUrls::Server => Some(format!("/api/logs/{}", drv.base_name())),
                     LogUrls::Files => self.desk.logs.latest_file(drv).map(|file| format!("file://{}", file.display())),
                 };
+                fact.decisive = self.decisive(drv, outcome).await;
             }
         }
         if fact.log_tail.is_none() && !outcome.is_success() {
             fact.log_tail = message;
         }
         fact
+    }
+
+    /// Of a build that its own commands ended. What was stopped from outside (time, memory, limits) was doing whatever its last
+    /// lines say.
+    async fn decisive(&self, drv: &DrvPath, outcome: Outcome) -> Option<Excerpt> {
+        if !matches!(outcome, Outcome::Failed | Outcome::HashMismatch) {
+            return None;
+        }
+        let page = self.desk.logs.page(drv.base_name(), None, None, SEARCHED_LINES).await.ok().flatten()?;
+        let chosen = tokio::task::spawn_blocking(move || {
+            let text = String::from_utf8_lossy(&page.text);
+            let lines: Vec<&str> = text.lines().collect();
+            Excerpt::of(page.attempt.to_string(), &lines, page.total)
+        });
+        chosen.await.ok().flatten()
     }
 }

@@ -1,6 +1,7 @@
 //! Reports to render in tests: one with something of everything, and one of any size.
 
 use crate::domain::{AttrPath, CommitId, DrvPath, Outcome, OutputName, Side, System, TreeId};
+use crate::review::decisive::Excerpt;
 use crate::review::report::{
     Category, Change, ChangeKind, ChangeSide, ClosureChange, Counts, Decision, EvalErrorRow, EvalErrorStatus, EvaluationRow,
     Failure, Level, Merge, Reason, ReasonCode, Report, Revision, SCHEMA, State, Timings, Verdict,
@@ -181,6 +182,20 @@ pub fn blocked() -> Report {
                     .into(),
             ),
             log_url: Some("/api/logs/x".into()),
+            decisive: Excerpt::of(
+                "20261120T124000.123Z".into(),
+                &[
+                    "checking for working compiler... yes",
+                    "building",
+                    "  CC       src/parse.o",
+                    "\u{1b}[1;31msrc/parse.c:114:9: error:\u{1b}[0m use of undeclared identifier 'FOO_<MAX>'",
+                    "  114 |         if (len > FOO_<MAX>)",
+                    "      |             \u{1b}[32m^\u{1b}[0m",
+                    "1 error generated.",
+                    "make: *** [Makefile:41: src/parse.o] Error 1",
+                ],
+                3_008,
+            ),
         },
         Failure {
             drv: drv(7_002, "broken-since-ever-0.1"),
@@ -188,6 +203,7 @@ pub fn blocked() -> Report {
             attrs: vec![attr("broken-since-ever"), attr("also-broken")],
             log_tail: Some("error: hash mismatch in fixed-output derivation\n".into()),
             log_url: None,
+            decisive: None,
         },
         Failure {
             drv: drv(7_003, "new-and-broken-1.0"),
@@ -195,6 +211,7 @@ pub fn blocked() -> Report {
             attrs: vec![attr("new-and-broken")],
             log_tail: None,
             log_url: None,
+            decisive: None,
         },
     ];
     report.eval_errors = vec![
@@ -265,6 +282,7 @@ pub fn large(n: u64) -> Report {
             attrs: vec![change.attr.clone()],
             log_tail: Some("error: something\n".repeat(30)),
             log_url: None,
+            decisive: None,
         })
         .collect();
     count(&mut report);

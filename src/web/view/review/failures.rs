@@ -5,9 +5,11 @@ use std::collections::HashSet;
 use maud::{Markup, html};
 
 use super::{ReviewQuery, attr_list};
-use crate::domain::AttrPath;
+use crate::domain::{AttrPath, DrvPath};
+use crate::review::decisive::Excerpt;
 use crate::review::report::{Category, Change, Failure, Report};
 use crate::web::view::ansi;
+use crate::web::view::derivation::LINES;
 use crate::web::view::pager::Pager;
 use crate::web::view::parts::{count, drv_link, outcome_chip, query_value};
 
@@ -85,9 +87,14 @@ fn one(
     let base = ReviewQuery { review: query.review.clone(), ..ReviewQuery::default() };
     let all = base.href("packages", |query| query.cause = Some(base_name.to_owned()));
     let page = format!("/drv/{base_name}");
+    let hash = failure.drv.path().hash();
+    let (go, words) = match &failure.decisive {
+        Some(decisive) => (line_href(&failure.drv, decisive, decisive.at), "whole log, at the error"),
+        None => (format!("{page}#log"), "whole log"),
+    };
     let tail = failure.log_tail.as_deref().filter(|tail| !tail.trim().is_empty());
     html! {
-        article.failure #{ "f-" (failure.drv.path().hash()) } data-row {
+        article.failure #{ "f-" (hash) } data-row {
             div.failure-head {
                 h3 { (drv_link(&failure.drv)) }
                 (outcome_chip(failure.outcome))
@@ -99,18 +106,57 @@ fn one(
                 }
                 span.end {
                     @match tail {
-                        Some(_) => { a data-go href={ (page) "#log" } { "whole log" } " · " a href={ "/api/logs/" (query_value(base_name)) } { "raw" } }
+                        Some(_) => { a data-go href=(go) { (words) } " · " @if failure.decisive.is_some() { a href={ (page) "#log" } { "its end" } " · " } a href={ "/api/logs/" (query_value(base_name)) } { "raw" } }
                         None => a data-go href=(page) { "derivation" },
                     }
                 }
             }
             (attr_list(&attrs, ATTRS_PER_FAILURE, query, &all))
-            @match (tail, open) {
-                (Some(tail), Tail::Open) => (self::tail(tail, failure)),
-                (Some(tail), Tail::Closed) => {
-                    details #{ "t-" (failure.drv.path().hash()) } { summary { "The end of its log" } (self::tail(tail, failure)) }
+            @match (&failure.decisive, tail, open) {
+                (Some(decisive), tail, open) => {
+                    @match open {
+                        Tail::Open => (excerpt(decisive, failure)),
+                        Tail::Closed => details #{ "x-" (hash) } { summary { "The lines that decide" } (excerpt(decisive, failure)) },
+                    }
+                    @if let Some(tail) = tail && !reaches_the_end(decisive) {
+                        details #{ "t-" (hash) } { summary { "The end of its log" } (self::tail(tail, failure)) }
+                    }
                 }
-                (None, _) => p.muted.small { "No log was kept." },
+                (None, Some(tail), Tail::Open) => (self::tail(tail, failure)),
+                (None, Some(tail), Tail::Closed) => details #{ "t-" (hash) } { summary { "The end of its log" } (self::tail(tail, failure)) },
+                (None, None, _) => p.muted.small { "No log was kept." },
+            }
+        }
+    }
+}
+
+/// What follows it is on the page already.
+fn reaches_the_end(excerpt: &Excerpt) -> bool {
+    excerpt.first + excerpt.lines.len() as u64 > excerpt.total
+}
+
+/// The page of the log with this line on it, at this line.
+fn line_href(drv: &DrvPath, excerpt: &Excerpt, line: u64) -> String {
+    let attempt = query_value(&excerpt.attempt);
+    let from = match excerpt.total > LINES as u64 {
+        true => format!("&from={}", line.saturating_sub(LINES as u64 / 4).max(1)),
+        false => String::new(),
+    };
+    format!("/drv/{}?attempt={attempt}{from}#L{line}", drv.base_name())
+}
+
+fn excerpt(excerpt: &Excerpt, failure: &Failure) -> Markup {
+    let mut style = ansi::Style::default();
+    let label = format!("The lines of the log of {} that decide", failure.drv.name());
+    html! {
+        div.log.tail tabindex="0" role="group" aria-label=(label) {
+            ol {
+                @for (number, line) in (excerpt.first..).zip(&excerpt.lines) {
+                    li.decides[number == excerpt.at] aria-current=[(number == excerpt.at).then_some("true")] {
+                        a href=(line_href(&failure.drv, excerpt, number)) aria-label={ "Line " (number) " in the whole log" } { (number) }
+                        span { @for part in ansi::split(line) { (ansi::line(part, &mut style)) } }
+                    }
+                }
             }
         }
     }

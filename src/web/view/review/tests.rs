@@ -1,6 +1,7 @@
 use super::super::samples;
 use super::*;
 use crate::domain::CommitId;
+use crate::review::decisive::Excerpt;
 use crate::review::report::{Category, Decision, Report};
 
 fn rendered_with(report: &Report, query: &ReviewQuery) -> String {
@@ -79,6 +80,10 @@ fn a_failure_shows_its_cause_what_it_blocks_its_log_and_the_way_to_all_of_it() {
             || card.contains("undeclared identifier 'FOO_&lt;MAX&gt;'")
     );
     assert!(card.contains("class=\"f1 b\""), "the log's colours are kept");
+    // the line that decides is marked, and its number leads to that very line of the whole log
+    assert!(card.contains("-libfoo-2.0.drv?attempt=20261120T124000.123Z&amp;from=2504#L3004\""), "{card}");
+    let decides = &card[card.find("<li class=\"decides\"").unwrap()..];
+    assert!(decides[..decides.find("</li>").unwrap()].contains("src/parse.c:114:9: error:"));
     assert!(card.contains("-libfoo-2.0.drv#log\""));
     // the cause that only blocks what was broken before is not under what newly fails
     assert!(page.find("What still fails").unwrap() < page.find(">broken-since-ever-0.1</a>").unwrap());
@@ -102,6 +107,7 @@ fn what_comes_from_outside_is_text() {
     for failure in &mut report.failures {
         failure.log_tail = Some(format!("\u{1b}]0;{hostile}\u{7}{hostile}"));
         failure.log_url = Some("javascript:alert(3)".into());
+        failure.decisive = Excerpt::of(hostile.into(), &[&format!("\u{1b}]0;{hostile}\u{7}error: {hostile}")], 1);
         failure.attrs = vec![AttrPath::new([hostile])];
     }
     for change in &mut report.changes {
