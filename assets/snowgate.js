@@ -254,6 +254,41 @@ if (logBox && log.dataset.follow) {
   });
 }
 
+// --- trees: a branch is fetched where it is opened ---------------------------------------------------------------------------
+
+addEventListener("click", async (event) => {
+  const link = event.target.closest?.("a[data-branch]");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
+  event.preventDefault();
+  if (link.ariaBusy === "true") return;
+  link.ariaBusy = "true";
+  try {
+    const answer = await fetch(link.dataset.branch, { headers: { Accept: "text/html" } });
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const branch = page.getElementById("branch");
+    if (!answer.ok || !branch) throw new Error("no branch");
+    const whole = page.querySelector("#branch ~ .pager") && link.dataset.branch;
+    for (const named of [branch, ...branch.querySelectorAll("[id]")]) named.removeAttribute("id");
+    const details = document.createElement("details");
+    details.open = true;
+    const summary = document.createElement("summary");
+    summary.textContent = link.textContent;
+    details.append(summary, document.adoptNode(branch));
+    if (whole) {
+      const item = document.createElement("li");
+      const all = document.createElement("a");
+      all.href = whole;
+      all.textContent = "There are more: all of them on a page of their own";
+      item.append(all);
+      branch.append(item);
+    }
+    link.replaceWith(details);
+    summary.focus({ preventScroll: true });
+  } catch {
+    location.href = link.href;
+  }
+});
+
 // --- keyboard ----------------------------------------------------------------------------------------------------------------
 
 let currentRow = null;

@@ -2,17 +2,18 @@
 //! is stored in full (an anchor), most are stored as the difference to the anchor that they are most like. An anchor stays as long as
 //! a difference refers to it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 
 use super::cache::collect;
-use super::columns::{count, integer, now, unreadable};
+use super::columns::{CHUNK, count, integer, now, parsed, unreadable};
 use super::schema::evaluations as e;
 use super::threads::Fault;
 use super::{Db, DbError};
-use crate::domain::Evaluation;
+use crate::domain::{Evaluation, JobsetName, System, TreeId};
 use crate::eval::stored::evaluation::{self as stored, Anchor, Content, Sketch};
 use crate::eval::stored::{Unreadable, Unstorable};
 
@@ -72,6 +73,35 @@ impl Db {
                 Ok(None)
             }
         }
+    }
+
+    /// The keys under which evaluations of these trees are stored, the latest of each tree.
+    pub async fn evaluations_of(
+        &self,
+        trees: &[TreeId],
+        jobset: &JobsetName,
+        system: &System,
+    ) -> Result<HashMap<TreeId, String>, DbError> {
+        let (trees, jobset, system) = (trees.to_vec(), jobset.clone(), system.clone());
+        self.threads
+            .read(move |connection| {
+                let mut found = HashMap::new();
+                for chunk in trees.chunks(CHUNK) {
+                    let rows: Vec<(String, Option<String>)> = e::table
+                        .filter(e::tree.eq_any(chunk.iter().map(TreeId::as_str)))
+                        .filter(e::jobset.eq(jobset.as_str()))
+                        .filter(e::system.eq(system.as_str()))
+                        .filter(e::key.is_not_null())
+                        .order((e::saved_at, e::id))
+                        .select((e::tree, e::key))
+                        .load(connection)?;
+                    for (tree, key) in rows {
+                        found.extend(key.map(|key| Ok::<_, DbError>((parsed(WHAT, &tree)?, key))).transpose()?);
+                    }
+                }
+                Ok(found)
+            })
+            .await
     }
 
     fn drop_fallen(&self, Fallen { id, reason }: Fallen) {

@@ -15,6 +15,7 @@ mod columns;
 mod deliveries;
 mod errors;
 mod evaluations;
+mod evidence;
 mod github;
 mod groups;
 mod lock;
@@ -40,6 +41,7 @@ pub use cache::{CacheBounds, CacheStats};
 pub use check_runs::{CheckRunKey, CheckRunRow, Stale};
 pub use deliveries::{NewDelivery, Stored};
 pub use errors::{DbError, OpenError};
+pub use evidence::Part;
 pub use github::{GitHubRepository, RollCall, Visibility};
 pub use outcomes::{DEFAULT_REMEMBER, Remembered};
 pub use permissions::WAITS;
@@ -64,6 +66,7 @@ impl Db {
     pub fn open(state: &StateDir) -> Result<Db, OpenError> {
         let threads = threads::Threads::start(state)?;
         threads.post("the end of expired outcomes", outcomes::expiring());
+        threads.post("the end of old standings", evidence::forgetting());
         Ok(Db { threads: Arc::new(threads), cache_bounds: Arc::default() })
     }
 

@@ -226,6 +226,22 @@ table! {
     }
 }
 
+table! {
+    evidence (review, part) {
+        review -> Text,
+        part -> Text,
+        json -> Binary,
+    }
+}
+
+table! {
+    standings (drv) {
+        drv -> Text,
+        outcome -> Text,
+        at -> BigInt,
+    }
+}
+
 allow_tables_to_appear_in_same_query!(pulls, reviews);
 allow_tables_to_appear_in_same_query!(check_runs, reviews);
 allow_tables_to_appear_in_same_query!(check_runs, github_repositories);

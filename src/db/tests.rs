@@ -1,6 +1,7 @@
 //! The room as its callers see it, on real files.
 
 mod cache;
+mod evidence;
 mod github;
 mod kill;
 mod opening;

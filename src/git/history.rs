@@ -33,6 +33,14 @@ impl Repository {
         commit.ok_or_else(|| GitError::NoSuchRevision { rev: id.to_string(), hint: String::new() })
     }
 
+    /// A commit and its first parents, as far back as that: the way of a branch, without what was merged into it.
+    pub async fn first_parents(&self, from: &CommitId, most: usize) -> Result<Vec<Commit>, GitError> {
+        let limit = format!("--max-count={most}");
+        let listing = self.objects().run(["rev-list", "--first-parent", &limit, from.as_str(), "--"]).await?.success()?;
+        let ids = String::from_utf8_lossy(&listing).lines().map(id).collect::<Result<Vec<_>, _>>()?;
+        self.commits(&ids.iter().collect::<Vec<_>>()).await
+    }
+
     /// Those of `ids` that are commits, through one process.
     pub(super) async fn commits(&self, ids: &[&CommitId]) -> Result<Vec<Commit>, GitError> {
         let names: Vec<Vec<u8>> = ids.iter().map(|id| id.as_str().into()).collect();

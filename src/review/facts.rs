@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::Policy;
 use super::decisive::Excerpt;
+use super::history::History;
 use super::report::{EvaluationRow, Merge, Revision, State, Timings};
 use crate::domain::{
     Attr, AttrPath, Detail, DrvPath, Evaluation, JobsetName, Outcome, RepositoryName, ReviewId, Side, StorePath, System,
@@ -20,6 +21,8 @@ pub struct Facts {
     pub head_details: HashMap<DetailKey, Detail>,
     /// Runtime closures of all outputs of a derivation together.
     pub closures: HashMap<DrvPath, Closure>,
+    /// Since when the base fails, by the attribute of a row.
+    pub histories: HashMap<DetailKey, History>,
     /// False with `--no-build`: no outcome will ever come, and none is asked for.
     pub building: bool,
 }
@@ -31,6 +34,7 @@ impl Default for Facts {
             base_details: HashMap::new(),
             head_details: HashMap::new(),
             closures: HashMap::new(),
+            histories: HashMap::new(),
             building: true,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::facts::Facts;
+use super::facts::{DetailKey, Facts};
 use super::report::{Category, Change, Failure};
 use crate::domain::{AttrPath, DrvPath, Outcome};
 
@@ -10,6 +10,11 @@ impl Change {
     /// All names of the row, the shortest first.
     pub fn attrs(&self) -> impl Iterator<Item = &AttrPath> {
         std::iter::once(&self.attr).chain(&self.aliases)
+    }
+
+    /// What names the row's details and history.
+    pub fn key(&self) -> DetailKey {
+        (self.jobset.clone(), self.system.clone(), self.attr.clone())
     }
 
     /// The derivation that failed by itself, where head is known to fail.
@@ -95,5 +100,6 @@ fn failure(cause: &Cause, facts: &Facts) -> Failure {
         log_tail: fact.and_then(|fact| fact.log_tail.clone()),
         log_url: fact.and_then(|fact| fact.log_url.clone()),
         decisive: fact.and_then(|fact| fact.decisive.clone()),
+        history: cause.own.iter().chain(&cause.blocked).find_map(|change| facts.histories.get(&change.key())).cloned(),
     }
 }

@@ -4,6 +4,7 @@
 //! whether to merge ([`verdict`]); [`report()`] puts them together. The Reviewer calls it, as often as it likes: the same values give
 //! the same report. `cli/` and `web/` render what it returns, and [`markdown`] does for what leaves the house; [`plain`] makes text from outside fit to show.
 
+pub mod blame;
 pub mod category;
 mod closure;
 mod compare;
@@ -11,6 +12,8 @@ pub mod costs;
 pub mod decisive;
 mod facts;
 pub mod failures;
+pub mod history;
+pub mod inputs;
 pub mod markdown;
 pub mod parts;
 pub mod plain;
@@ -18,6 +21,7 @@ pub mod report;
 mod report_of;
 #[cfg(test)]
 pub(crate) mod samples;
+pub mod sources;
 pub mod verdict;
 pub mod words;
 

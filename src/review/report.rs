@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::decisive::Excerpt;
+use super::history::History;
 use crate::domain::{
     AttrPath, CommitId, DrvPath, JobsetName, Outcome, OutputName, RepositoryName, ReviewId, Side, StorePath, System, TreeId,
 };
@@ -237,6 +238,10 @@ pub struct Failure {
     /// The lines of its log that decide; `null` where none stands out.
     #[serde(default)]
     pub decisive: Option<Excerpt>,
+    /// Since when the base fails too: of the attribute that names the derivation, else of the first that it blocks; `null` where the
+    /// base does not fail, or nothing is known.
+    #[serde(default)]
+    pub history: Option<History>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -11,12 +11,14 @@ mod fault;
 mod github;
 mod guard;
 mod health;
+mod kept;
 mod logs;
 mod openapi;
 mod pages;
 mod setup;
 mod site;
 mod sse;
+mod tree;
 pub mod view;
 
 #[cfg(test)]
@@ -73,6 +75,7 @@ fn routes(config: &mut web::ServiceConfig) {
         ("/r/{owner}/{repo}/pull/{n}", get().to(pages::pull)),
         ("/r/{owner}/{repo}/branch/{branch:.+}", get().to(pages::branch)),
         ("/reviews/{id}", get().to(pages::review)),
+        ("/reviews/{id}/tree/{drv}", get().to(tree::tree)),
         ("/drv/{id}", get().to(pages::derivation)),
         ("/queue", get().to(pages::queue)),
         ("/builders", get().to(pages::builders)),

@@ -23,7 +23,7 @@ use crate::domain::{DrvPath, RepositoryName, ReviewId};
 use crate::store::derivation::{Derivation, DerivationError};
 use crate::store::logs::LogPage;
 
-type Page = Result<HttpResponse, Fault>;
+pub type Page = Result<HttpResponse, Fault>;
 type Pairs = web::Query<Vec<(String, String)>>;
 
 fn page(markup: Markup) -> HttpResponse {

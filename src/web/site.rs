@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::fault::Fault;
 use super::guard::Answers;
+use super::kept::Kept;
+use super::view::tree::Tree;
 use crate::actors::house::House;
 use crate::db::ReviewRow;
 use crate::review::report::{Counts, Merge, Report, Revision, SCHEMA, Timings, Verdict};
@@ -13,6 +15,7 @@ pub struct Site {
     pub house: House,
     pub answers: Answers,
     pub opened: jiff::Timestamp,
+    pub trees: Kept<Tree>,
     reports: Mutex<VecDeque<(ReviewRow, Arc<Report>)>>,
 }
 
@@ -21,7 +24,13 @@ const REPORTS: usize = 6;
 
 impl Site {
     pub fn new(house: House) -> Self {
-        Self { house, answers: Answers::default(), opened: jiff::Timestamp::now(), reports: Mutex::default() }
+        Self {
+            house,
+            answers: Answers::default(),
+            opened: jiff::Timestamp::now(),
+            trees: Kept::new(REPORTS),
+            reports: Mutex::default(),
+        }
     }
 
     /// The report of a review: the stored one, or as much of one as its row tells. The row, read a moment ago, says whether a

@@ -7,6 +7,8 @@ mod closures;
 mod described;
 mod draft;
 mod evaluations;
+mod history;
+mod inputs;
 mod jobsets;
 mod run;
 mod written;

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::draft::Draft;
+use super::inputs::{Known, When};
 use super::{Build, Desk, Done, Fault, Order, WhichTree, closures, jobsets};
 use crate::actors::evaluator::What;
 use crate::actors::scheduler::Settled;
@@ -31,6 +32,7 @@ pub(super) struct Run {
     pub(super) inbox: mpsc::UnboundedReceiver<Settled>,
     pub(super) report_to: Recipient<Settled>,
     pub(super) draft: Draft,
+    pub(super) known: Known,
     pub(super) jobsets: Vec<Jobset>,
     pub(super) trees: BTreeMap<Side, TreeId>,
 }
@@ -44,7 +46,17 @@ pub async fn run(
 ) -> Done {
     let draft = Draft::new(&order);
     let stop = cancelled.clone();
-    let mut run = Run { desk, order, cancelled, inbox, report_to, draft, jobsets: Vec::new(), trees: BTreeMap::new() };
+    let mut run = Run {
+        desk,
+        order,
+        cancelled,
+        inbox,
+        report_to,
+        draft,
+        known: Known::default(),
+        jobsets: Vec::new(),
+        trees: BTreeMap::new(),
+    };
     let ended = tokio::select! {
         ended = run.go() => ended,
         () = stop.cancelled() => Err(Fault::Cancelled),
@@ -89,12 +101,16 @@ impl Run {
             let started = Instant::now();
             self.build().await?;
             self.draft.header.timings.build_seconds = Some(started.elapsed().as_secs_f64());
+            self.blame(When::Now).await?;
+            self.keep_standings().await?;
+            self.search_history().await?;
             closures::add(&self.desk.store, &self.draft.comparison, &mut self.draft.facts).await.map_err(house)?;
         }
         Ok(())
     }
 
     pub(super) async fn publish(&mut self) -> Result<(), Fault> {
+        self.blame(When::IfDue).await?;
         self.draft.publish(&self.desk).await.map_err(house)
     }
 

@@ -84,6 +84,18 @@ impl Derivation {
         self.outputs.values().any(|output| output.fixed)
     }
 
+    /// The words of an attribute: of a text, or of a list of texts, also from structured attributes.
+    pub fn words(&self, name: &str) -> Vec<String> {
+        let split = |text: &str| text.split_whitespace().map(str::to_owned).collect();
+        match self.structured().as_ref().and_then(|attrs| attrs.get(name)) {
+            Some(serde_json::Value::Array(list)) => list.iter().filter_map(|word| word.as_str()).map(str::to_owned).collect(),
+            Some(serde_json::Value::String(text)) => split(text),
+            Some(serde_json::Value::Bool(true)) => vec!["1".to_owned()],
+            Some(_) => Vec::new(),
+            None => split(self.env.get(name).map_or("", String::as_str)),
+        }
+    }
+
     /// The attributes of a derivation with `__structuredAttrs`.
     fn structured(&self) -> Option<serde_json::Value> {
         serde_json::from_str(self.env.get("__json")?).ok()

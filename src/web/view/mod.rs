@@ -4,6 +4,7 @@
 pub mod ansi;
 pub mod builders;
 pub mod derivation;
+pub mod excerpt;
 pub mod icons;
 pub mod layout;
 pub mod limiting;
@@ -17,6 +18,7 @@ pub mod repository;
 pub mod review;
 pub mod settings;
 pub mod setup;
+pub mod tree;
 
 #[cfg(test)]
 pub mod samples;

@@ -196,6 +196,7 @@ pub fn blocked() -> Report {
                 ],
                 3_008,
             ),
+            history: None,
         },
         Failure {
             drv: drv(7_002, "broken-since-ever-0.1"),
@@ -204,6 +205,7 @@ pub fn blocked() -> Report {
             log_tail: Some("error: hash mismatch in fixed-output derivation\n".into()),
             log_url: None,
             decisive: None,
+            history: None,
         },
         Failure {
             drv: drv(7_003, "new-and-broken-1.0"),
@@ -212,6 +214,7 @@ pub fn blocked() -> Report {
             log_tail: None,
             log_url: None,
             decisive: None,
+            history: None,
         },
     ];
     report.eval_errors = vec![
@@ -283,6 +286,7 @@ pub fn large(n: u64) -> Report {
             log_tail: Some("error: something\n".repeat(30)),
             log_url: None,
             decisive: None,
+            history: None,
         })
         .collect();
     count(&mut report);

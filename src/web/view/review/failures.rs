@@ -5,13 +5,14 @@ use std::collections::HashSet;
 use maud::{Markup, html};
 
 use super::{ReviewQuery, attr_list};
-use crate::domain::{AttrPath, DrvPath};
-use crate::review::decisive::Excerpt;
+use crate::domain::AttrPath;
+use crate::review::history::Point;
 use crate::review::report::{Category, Change, Failure, Report};
 use crate::web::view::ansi;
-use crate::web::view::derivation::LINES;
+use crate::web::view::excerpt::{decisive_href, excerpt, reaches_the_end};
 use crate::web::view::pager::Pager;
-use crate::web::view::parts::{count, drv_link, outcome_chip, query_value};
+use crate::web::view::parts::{count, drv_link, outcome_chip, query_value, short_rev};
+use crate::web::view::tree::{Way, tree_href};
 
 const NEW_PER_PAGE: usize = 25;
 const STILL_PER_PAGE: usize = 25;
@@ -40,7 +41,7 @@ pub fn failures(report: &Report, query: &ReviewQuery) -> Markup {
                     h2 #newly-title { "What newly fails, and why" }
                     span.muted { (count(new.len() as u64, "root cause", "root causes")) }
                 }
-                div { @for (i, failure) in new_pager.slice(&new).iter().enumerate() { (one(failure, &own(report, failure), Some(&newly), if i < OPEN_TAILS { Tail::Open } else { Tail::Closed }, query)) } }
+                div { @for (i, failure) in new_pager.slice(&new).iter().enumerate() { (one(report, failure, &own(report, failure), Some(&newly), if i < OPEN_TAILS { Tail::Open } else { Tail::Closed }, query)) } }
                 (new_pager.bar("root causes", |page| query.href("failures", |query| query.failures_page = page)))
             }
         }
@@ -50,7 +51,7 @@ pub fn failures(report: &Report, query: &ReviewQuery) -> Markup {
                     h2 #still-title { "What still fails, as on the base" }
                     span.muted { (count(still.len() as u64, "root cause", "root causes")) }
                 }
-                div { @for failure in still_pager.slice(&still) { (one(failure, &own(report, failure), None, Tail::Closed, query)) } }
+                div { @for failure in still_pager.slice(&still) { (one(report, failure, &own(report, failure), None, Tail::Closed, query)) } }
                 (still_pager.bar("root causes", |page| query.href("failures", |query| query.still_page = page)))
             }
         }
@@ -71,6 +72,7 @@ fn own<'a>(report: &'a Report, failure: &Failure) -> HashSet<&'a AttrPath> {
 
 /// `newly`: the attributes that newly fail; those are named first.
 fn one(
+    report: &Report,
     failure: &Failure,
     own: &HashSet<&AttrPath>,
     newly: Option<&HashSet<&AttrPath>>,
@@ -87,9 +89,10 @@ fn one(
     let base = ReviewQuery { review: query.review.clone(), ..ReviewQuery::default() };
     let all = base.href("packages", |query| query.cause = Some(base_name.to_owned()));
     let page = format!("/drv/{base_name}");
+    let tree = tree_href(report, &failure.drv, Way::NeededBy);
     let hash = failure.drv.path().hash();
     let (go, words) = match &failure.decisive {
-        Some(decisive) => (line_href(&failure.drv, decisive, decisive.at), "whole log, at the error"),
+        Some(decisive) => (decisive_href(&failure.drv, decisive), "whole log, at the error"),
         None => (format!("{page}#log"), "whole log"),
     };
     let tail = failure.log_tail.as_deref().filter(|tail| !tail.trim().is_empty());
@@ -112,11 +115,15 @@ fn one(
                 }
             }
             (attr_list(&attrs, ATTRS_PER_FAILURE, query, &all))
+            @if !fresh.is_empty() || !before.is_empty() {
+                p.small { a.opener data-branch=(tree) href=(tree) { "Who needs it, step by step to the attributes" } }
+            }
+            (since(report, failure, newly.is_some()))
             @match (&failure.decisive, tail, open) {
                 (Some(decisive), tail, open) => {
                     @match open {
-                        Tail::Open => (excerpt(decisive, failure)),
-                        Tail::Closed => details #{ "x-" (hash) } { summary { "The lines that decide" } (excerpt(decisive, failure)) },
+                        Tail::Open => (excerpt(&failure.drv, decisive)),
+                        Tail::Closed => details #{ "x-" (hash) } { summary { "The lines that decide" } (excerpt(&failure.drv, decisive)) },
                     }
                     @if let Some(tail) = tail && !reaches_the_end(decisive) {
                         details #{ "t-" (hash) } { summary { "The end of its log" } (self::tail(tail, failure)) }
@@ -130,33 +137,33 @@ fn one(
     }
 }
 
-/// What follows it is on the page already.
-fn reaches_the_end(excerpt: &Excerpt) -> bool {
-    excerpt.first + excerpt.lines.len() as u64 > excerpt.total
-}
-
-/// The page of the log with this line on it, at this line.
-fn line_href(drv: &DrvPath, excerpt: &Excerpt, line: u64) -> String {
-    let attempt = query_value(&excerpt.attempt);
-    let from = match excerpt.total > LINES as u64 {
-        true => format!("&from={}", line.saturating_sub(LINES as u64 / 4).max(1)),
-        false => String::new(),
+/// How the base did, and since when.
+fn since(report: &Report, failure: &Failure, newly: bool) -> Markup {
+    let commit = |point: &Point| {
+        html! { (short_rev(&point.rev)) " “" (point.subject) "”" }
     };
-    format!("/drv/{}?attempt={attempt}{from}#L{line}", drv.base_name())
-}
-
-fn excerpt(excerpt: &Excerpt, failure: &Failure) -> Markup {
-    let mut style = ansi::Style::default();
-    let label = format!("The lines of the log of {} that decide", failure.drv.name());
     html! {
-        div.log.tail tabindex="0" role="group" aria-label=(label) {
-            ol {
-                @for (number, line) in (excerpt.first..).zip(&excerpt.lines) {
-                    li.decides[number == excerpt.at] aria-current=[(number == excerpt.at).then_some("true")] {
-                        a href=(line_href(&failure.drv, excerpt, number)) aria-label={ "Line " (number) " in the whole log" } { (number) }
-                        span { @for part in ansi::split(line) { (ansi::line(part, &mut style)) } }
+        p.small.muted {
+            @match &failure.history {
+                Some(history) => {
+                    @if newly { "What was broken before (" span.mono { (history.attr) } "): " }
+                    "first broken in " (commit(&history.first_broken))
+                    @match &history.last_good {
+                        Some(good) => {
+                            "; last good in " (commit(good))
+                            @if history.unknown_between > 0 { ", with " (count(history.unknown_between, "commit", "commits")) " between them of which nothing is known" }
+                            "."
+                        }
+                        None => { ", or before: of " (count(history.searched, "commit", "commits")) " of the base branch, none is known in which it built." }
                     }
                 }
+                None if newly => {
+                    @let changes = report.changes.iter().filter(|change| change.cause() == Some(&failure.drv));
+                    @let built = changes.filter(|change| change.category == Category::NewlyFailing).map(|change| change.attrs().count() as u64).sum::<u64>();
+                    @if built > 0 { "The base, " (short_rev(&report.base.rev)) ", builds " (count(built, "attribute", "attributes")) " of these." }
+                    @else { "The base does not have any of these." }
+                }
+                None => { "The base, " (short_rev(&report.base.rev)) ", fails too; since when is not known." }
             }
         }
     }

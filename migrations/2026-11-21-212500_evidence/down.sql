@@ -1,0 +1,3 @@
+DROP INDEX evaluations_by_tree;
+DROP TABLE standings;
+DROP TABLE evidence;
