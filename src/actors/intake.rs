@@ -110,6 +110,15 @@ struct Look(RepositoryName);
 #[rtype(result = "Result<(), ActionError>")]
 pub struct Rerun(pub ReviewId);
 
+/// The same in the name of whoever may order it again: where there is a review with this id, it is begun already.
+#[derive(Clone, Message)]
+#[rtype(result = "Result<(), ActionError>")]
+pub struct RerunAs {
+    pub review: ReviewId,
+    pub id: ReviewId,
+    pub retry: Retry,
+}
+
 /// Ends a review that is under way.
 #[derive(Clone, Message)]
 #[rtype(result = "Result<(), ActionError>")]
@@ -278,10 +287,13 @@ impl Handler<TakeUp> for Intake {
 }
 
 impl Intake {
-    fn rerun(&self, id: ReviewId) -> impl Future<Output = Result<(), ActionError>> + use<> {
+    fn rerun(&self, RerunAs { review: id, id: new, retry }: RerunAs) -> impl Future<Output = Result<(), ActionError>> + use<> {
         let visit = self.visit();
         let forges = self.forges();
         async move {
+            if visit.reviews.desk().db.review(&new).await?.is_some() {
+                return Ok(());
+            }
             let row = visit.row(&id).await?;
             let forge = forges.get(&row.repository);
             let forge = forge.ok_or_else(|| ActionError::NotNow(format!("{} is not watched any more", row.repository)))?;
@@ -293,8 +305,8 @@ impl Intake {
                 return Err(ActionError::NotNow("the review is under way; cancel it first".into()));
             }
             let (base, head) = (revision(row.base_rev, row.base_ref), revision(row.head_rev, row.head_ref));
-            let wishes = Wishes { retry: Retry::BuildAgain, reuse: Reuse::Known, ..Wishes::default() };
-            visit.begin(&**forge, row.number, base, head, wishes, None).await?;
+            let wishes = Wishes { retry, reuse: Reuse::Known, ..Wishes::default() };
+            visit.begin_as(new, &**forge, row.number, base, head, wishes).await?;
             Ok(())
         }
     }
@@ -304,7 +316,15 @@ impl Handler<Rerun> for Intake {
     type Result = ResponseActFuture<Self, Result<(), ActionError>>;
 
     fn handle(&mut self, Rerun(id): Rerun, _: &mut Context<Self>) -> Self::Result {
-        Box::pin(self.rerun(id).into_actor(self))
+        Box::pin(self.rerun(RerunAs { review: id, id: new_id(), retry: Retry::BuildAgain }).into_actor(self))
+    }
+}
+
+impl Handler<RerunAs> for Intake {
+    type Result = ResponseActFuture<Self, Result<(), ActionError>>;
+
+    fn handle(&mut self, rerun: RerunAs, _: &mut Context<Self>) -> Self::Result {
+        Box::pin(self.rerun(rerun).into_actor(self))
     }
 }
 
@@ -564,6 +584,23 @@ impl Visit {
         }
         self.reviews.begin(self.order(forge, id.clone(), number, base, head, jiff::Timestamp::now(), wishes));
         Ok(id)
+    }
+
+    async fn begin_as(
+        &self,
+        id: ReviewId,
+        forge: &dyn Forge,
+        number: Option<u64>,
+        base: Revision,
+        head: Revision,
+        wishes: Wishes,
+    ) -> Result<(), crate::db::DbError> {
+        let new = row(id.clone(), forge, number, &base, &head);
+        for superseded in self.reviews.desk().db.create_review(new).await? {
+            self.reviews.cancel(&superseded);
+        }
+        self.reviews.begin(self.order(forge, id, number, base, head, jiff::Timestamp::now(), wishes));
+        Ok(())
     }
 
     /// A stranger's change: the row that says so, and nobody who would do anything.

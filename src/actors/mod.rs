@@ -3,6 +3,7 @@
 
 pub mod builders;
 pub mod changes;
+pub mod clerk;
 pub mod config;
 pub mod evaluator;
 pub mod events;

@@ -23,6 +23,7 @@ use crate::forge::github::GitHub;
 use crate::notify::check::{self, Progress};
 use crate::review::report::State;
 
+pub(super) mod pauses;
 mod teller;
 
 use teller::Teller;

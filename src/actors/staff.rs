@@ -7,6 +7,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::builders::{Builders, Fleet};
+use super::clerk::{self, Clerk};
 use super::config::Config;
 use super::evaluator::{self, Evaluator};
 use super::house::{ActionError, ActorHealth, Away, EvaluatorFacts, InForce, Limiting, Staff};
@@ -23,6 +24,7 @@ use crate::config::Settings;
 use crate::config::watch::Live;
 use crate::domain::ReviewId;
 use crate::forge::github::GitHub;
+use crate::forge::github::event::Event;
 use crate::forge::github::manifest::Registered;
 
 pub struct Posts {
@@ -36,6 +38,7 @@ pub struct Posts {
     pub fleet: Fleet,
     pub recorder: Post<Recorder>,
     pub outbox: Post<Outbox>,
+    pub clerk: Post<Clerk>,
     pub agenda: Agenda,
     pub github: Arc<GitHub>,
     /// Nobody, where the settings come from no file.
@@ -62,6 +65,7 @@ impl Staff for Posts {
             self.scheduler.health(),
             self.recorder.health(),
             self.outbox.health(),
+            self.clerk.health(),
             self.builders.health(),
         ];
         health.extend(self.pools.iter().map(Post::health));
@@ -124,6 +128,9 @@ impl Staff for Posts {
 
     fn delivered(&self, delivered: Delivered) {
         // what nobody hears while the post is empty is in the database
+        if matches!(delivered.event, Event::Commented { .. }) {
+            self.clerk.tell(clerk::Look);
+        }
         self.intake.tell(delivered);
     }
 

@@ -10,6 +10,7 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use super::{Status, complain, signals, start_tracing};
+use crate::actors::clerk::{self, Clerk};
 use crate::actors::config::{self, Config};
 use crate::actors::events::Events;
 use crate::actors::house::House;
@@ -137,6 +138,16 @@ async fn with_database(
         let hire = move || std::future::ready(Some(Outbox::new(tools.clone())));
         supervise("outbox", outbox::MAILBOX, closing.clone(), Tenure::Permanent, hire, || {})
     };
+    let clerk = {
+        let tools = clerk::Tools {
+            github: github.clone(),
+            db: db.clone(),
+            intake: intake.clone(),
+            name: settings.github.command_name.clone(),
+        };
+        let hire = move || std::future::ready(Some(Clerk::new(tools.clone())));
+        supervise("clerk", clerk::MAILBOX, closing.clone(), Tenure::Permanent, hire, || {})
+    };
     let live = live.map(Arc::new);
     let config = live.clone().map(|live| {
         let (agenda, intake, db) = (agenda.clone(), intake.clone(), db.clone());
@@ -157,6 +168,7 @@ async fn with_database(
         limiting: opened.limiting.clone(),
         recorder: recorder.clone(),
         outbox: outbox.clone(),
+        clerk: clerk.clone(),
         agenda,
         github,
         config,
@@ -176,6 +188,7 @@ async fn with_database(
     };
     closing.cancel();
     intake.ended().await;
+    clerk.ended().await;
     outbox.ended().await;
     recorder.ended().await;
     builders.ended().await;

@@ -40,6 +40,9 @@ pub struct GitHub {
     pub checks: Checks,
     /// A review with more of them than this has none: what is told then is in the one of the whole review.
     pub checks_limit: usize,
+    /// What a comment that orders something begins with, after an `@`; the App's own name unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command_name: Option<String>,
     pub policy: Policy,
 }
 
@@ -87,6 +90,7 @@ impl Default for GitHub {
             poll_seconds: 300,
             checks: Checks::None,
             checks_limit: 40,
+            command_name: None,
             policy: Policy::default(),
         }
     }
@@ -105,6 +109,10 @@ impl GitHub {
         }
         if !is_url(&self.web_url) {
             return Some(("web_url", "`github.web_url` must begin with http:// or https://"));
+        }
+        let is_name = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        if self.command_name.as_deref().is_some_and(|name| !is_name(name)) {
+            return Some(("command_name", "`github.command_name` consists of letters, digits and hyphens, and has no @"));
         }
         let files = [
             ("private_key_file", &self.private_key_file, "`github.private_key_file` must be an absolute path"),

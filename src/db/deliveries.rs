@@ -6,7 +6,7 @@ use diesel::prelude::*;
 
 use super::columns::now;
 use super::schema::deliveries as d;
-use super::{Db, DbError};
+use super::{Db, DbError, NewComment, comments};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewDelivery {
@@ -15,6 +15,8 @@ pub struct NewDelivery {
     pub event: String,
     /// As it came.
     pub body: Vec<u8>,
+    /// The comment that it tells of, which is stored with it.
+    pub comment: Option<NewComment>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +43,9 @@ impl Db {
                 diesel::insert_into(d::table)
                     .values((d::id.eq(&delivery.id), d::event.eq(&delivery.event), d::received_at.eq(now()), d::body.eq(body)))
                     .execute(connection)?;
+                if let Some(comment) = &delivery.comment {
+                    comments::store(connection, comment)?;
+                }
                 Ok(Stored::Now)
             })
             .await
@@ -81,6 +86,7 @@ impl Db {
         self.threads.post("the end of old deliveries", move |connection| {
             let old = d::table.filter(d::received_at.lt(before)).filter(d::handled_at.is_not_null());
             diesel::delete(old).execute(connection)?;
+            comments::forget(connection, before)?;
             Ok(())
         });
     }

@@ -242,6 +242,19 @@ table! {
     }
 }
 
+table! {
+    comments (repository, id) {
+        repository -> BigInt,
+        id -> BigInt,
+        number -> BigInt,
+        heard_at -> BigInt,
+        orders -> Nullable<Text>,
+        answer -> Nullable<Text>,
+        replying -> Bool,
+        done_at -> Nullable<BigInt>,
+    }
+}
+
 allow_tables_to_appear_in_same_query!(pulls, reviews);
 allow_tables_to_appear_in_same_query!(check_runs, reviews);
 allow_tables_to_appear_in_same_query!(check_runs, github_repositories);

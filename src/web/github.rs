@@ -8,7 +8,7 @@ use serde_json::json;
 use super::fault::Fault;
 use super::site::Site;
 use crate::actors::intake::github::Delivered;
-use crate::db::{NewDelivery, Stored};
+use crate::db::{CommentKey, NewComment, NewDelivery, Stored};
 use crate::forge::github::event::Event;
 use crate::forge::github::webhook;
 
@@ -41,7 +41,13 @@ pub async fn webhook(site: web::Data<Site>, request: HttpRequest, body: web::Byt
     let body = payload(header(CONTENT_TYPE.as_str()), &body)?;
     let event = Event::of(name, &body).map_err(|error| Fault::bad_request(error.to_string()))?;
     let (id, name) = (id.to_owned(), name.to_owned());
-    let stored = site.house.db.store_delivery(NewDelivery { id: id.clone(), event: name, body }).await?;
+    let comment = match &event {
+        Event::Commented { repository, number, comment } => {
+            Some(NewComment { key: CommentKey { repository: repository.0, comment: *comment }, number: *number })
+        }
+        _ => None,
+    };
+    let stored = site.house.db.store_delivery(NewDelivery { id: id.clone(), event: name, body, comment }).await?;
     let status = match (stored, &event) {
         (Stored::Before, _) => "repeated",
         (Stored::Now, Event::Ignored) => "ignored",

@@ -8,7 +8,7 @@ use crate::{MERGEABLE, accepted, decision, packages, settled};
 
 const NAME: &str = "snowgate";
 
-fn opened(github: &GitHub<'_>, packages: &Hosted<'_>, snowgate: &Appliance<'_>, branch: &str) -> u64 {
+pub fn opened(github: &GitHub<'_>, packages: &Hosted<'_>, snowgate: &Appliance<'_>, branch: &str) -> u64 {
     let number = packages.open(branch);
     accepted(&github.deliver(snowgate, "pull_request", &packages.pull_event("opened", number)));
     number

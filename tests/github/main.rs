@@ -3,6 +3,7 @@
 #[path = "../support/appliance.rs"]
 mod appliance;
 mod checks;
+mod commands;
 mod deliveries;
 mod double;
 mod examples;

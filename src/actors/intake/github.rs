@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use actix::{ActorFutureExt, AsyncContext, Context, ContextFutureSpawner, Handler, Message, ResponseActFuture, WrapFuture};
 
-use super::{Intake, Reading, Unreadable, Visit};
+use super::{Intake, Reading, RerunAs, Unreadable, Visit, new_id};
+use crate::actors::scheduler::Retry;
 use crate::db::{DbError, GitHubRepository, Visibility};
 use crate::domain::RepositoryName;
 use crate::forge::ForgeError;
@@ -97,11 +98,14 @@ impl Intake {
         context.spawn(found.into_actor(self).map(|found, intake, context| match found {
             Ok(reviews) => {
                 for review in reviews {
-                    let again = intake.rerun(review.clone()).into_actor(intake).map(move |again, _, _| {
-                        if let Err(reason) = again {
-                            tracing::info!("the review {review} is not run again as asked for on GitHub: {reason}");
-                        }
-                    });
+                    let again = intake
+                        .rerun(RerunAs { review: review.clone(), id: new_id(), retry: Retry::BuildAgain })
+                        .into_actor(intake)
+                        .map(move |again, _, _| {
+                            if let Err(reason) = again {
+                                tracing::info!("the review {review} is not run again as asked for on GitHub: {reason}");
+                            }
+                        });
                     context.spawn(again);
                 }
             }

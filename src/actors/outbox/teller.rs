@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 
+use super::pauses::{Pauses, Stop};
 use super::{Progresses, Tools};
 use crate::db::{CheckRunRow, DbError};
 use crate::domain::RepositoryName;
@@ -21,31 +21,11 @@ pub(super) struct Teller {
     wake: Arc<Notify>,
 }
 
-/// After an attempt that failed: so long, and twice as long each time.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
-
 /// Between two of many: GitHub asks for a second (docs.github.com, "Best practices for using the REST API").
 const BETWEEN: Duration = Duration::from_secs(1);
 
 /// Rows that are read at once.
 const AT_ONCE: u32 = 50;
-
-/// What stops the sending for now.
-enum Stop {
-    /// Until then.
-    Until(Timestamp),
-    /// Nobody answers, or not in order.
-    Trouble(String),
-    /// There is no App any more, or it does not see the repository.
-    Nobody,
-}
-
-impl From<DbError> for Stop {
-    fn from(error: DbError) -> Self {
-        Self::Trouble(error.to_string())
-    }
-}
 
 impl Teller {
     pub fn new(tools: Tools, progresses: Progresses, repository: u64, wake: Arc<Notify>) -> Self {
@@ -54,23 +34,10 @@ impl Teller {
 
     /// Never ends by itself.
     pub async fn run(self) {
-        let mut pause = FIRST_PAUSE;
+        let mut pauses = Pauses::new("GitHub is told");
         loop {
-            match self.tell_all().await {
-                Ok(()) | Err(Stop::Nobody) => {
-                    pause = FIRST_PAUSE;
-                    self.wake.notified().await;
-                }
-                Err(Stop::Until(then)) => {
-                    tracing::info!("GitHub is told nothing until {then}: its rate limit is used up");
-                    tokio::time::sleep(Duration::try_from(then.duration_since(Timestamp::now())).unwrap_or(FIRST_PAUSE)).await;
-                }
-                Err(Stop::Trouble(reason)) => {
-                    tracing::warn!("GitHub is told again in {} s: {reason}", pause.as_secs());
-                    tokio::time::sleep(pause).await;
-                    pause = LONGEST_PAUSE.min(pause * 2);
-                }
-            }
+            let ended = self.tell_all().await;
+            pauses.after(ended, &self.wake).await;
         }
     }
 

@@ -7,7 +7,7 @@ use crate::db::*;
 use crate::domain::RepositoryName;
 
 fn delivery(id: &str) -> NewDelivery {
-    NewDelivery { id: id.into(), event: "push".into(), body: b"{\"ref\":\"refs/heads/main\"}".into() }
+    NewDelivery { id: id.into(), event: "push".into(), body: b"{\"ref\":\"refs/heads/main\"}".into(), comment: None }
 }
 
 fn seen(id: u64, name: &str) -> GitHubRepository {

@@ -5,6 +5,7 @@
 
 mod checks;
 pub mod client;
+pub mod comments;
 pub mod credentials;
 pub mod event;
 pub mod manifest;

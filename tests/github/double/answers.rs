@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Fork, Pull, Remote, State, User};
 
 pub fn user(user: User) -> Value {
-    json!({"login": user.login, "id": user.id, "type": "User", "site_admin": false})
+    json!({"login": user.login, "id": user.id, "type": if user.login.ends_with("[bot]") { "Bot" } else { "User" }, "site_admin": false})
 }
 
 pub fn repository(remote: &Remote) -> Value {

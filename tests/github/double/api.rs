@@ -12,7 +12,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{APP, INES, INSTALLATION, Remote, State, World, answers, checks, described, git};
+use super::{APP, INES, INSTALLATION, Remote, STRANGER, State, World, answers, checks, comments, described, git};
 
 /// A page of GitHub's is a hundred; stories are shorter.
 const PAGE: usize = 2;
@@ -26,6 +26,10 @@ pub async fn answer(world: web::Data<Mutex<World>>, request: HttpRequest, body: 
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     let reply = answer_to(&mut world, &request, &path, &body).map(|said| in_full(&mut world, &request, &path, &body, said));
     let mut response = conditional(&request, reply);
+    if world.lost_replies > 0 && request.method() == "POST" && path.ends_with("/comments") {
+        world.lost_replies -= 1;
+        response = refusal(502, "Bad Gateway");
+    }
     if world.lost > 0 && request.method() != "GET" && path.contains("/check-runs") {
         world.lost -= 1;
         response = refusal(502, "Bad Gateway");
@@ -36,9 +40,9 @@ pub async fn answer(world: web::Data<Mutex<World>>, request: HttpRequest, body: 
 
 /// What is answered, unless it is refused.
 pub(super) struct Said {
-    status: u16,
-    value: Value,
-    link: Option<String>,
+    pub status: u16,
+    pub value: Value,
+    pub link: Option<String>,
 }
 
 pub(super) type Reply = Result<Said, HttpResponse>;
@@ -131,9 +135,14 @@ fn answer_to(world: &mut World, request: &HttpRequest, path: &str, body: &Value)
         }
         ["repos", owner, name, ref rest @ ..] => {
             let name = format!("{owner}/{name}");
+            let refuses_reactions = world.refuse_reactions;
             if let Some(remote) = world.remotes.iter_mut().find(|remote| remote.name == name) {
-                return if rest.contains(&"check-runs") {
+                return if rest.contains(&"reactions") && refuses_reactions {
+                    Err(refusal(500, "a fault on demand"))
+                } else if rest.contains(&"check-runs") {
                     checks::answer(remote, request, rest, body)
+                } else if rest.first() == Some(&"issues") {
+                    comments::answer(remote, request, rest, body)
                 } else {
                     of_repository(remote, request, rest)
                 };
@@ -210,14 +219,17 @@ fn of_repository(remote: &Remote, request: &HttpRequest, rest: &[&str]) -> Reply
             ok(listed.collect())
         }
         ["collaborators", login, "permission"] => {
-            let permission = if *login == INES.login { "write" } else { "read" };
-            ok(json!({"permission": permission, "role_name": permission, "user": answers::user(INES)}))
+            let Some(user) = [INES, STRANGER].into_iter().find(|user| user.login == *login) else {
+                return Err(refusal(404, "Not Found"));
+            };
+            let permission = if user == INES { "write" } else { "read" };
+            ok(json!({"permission": permission, "role_name": permission, "user": answers::user(user)}))
         }
         _ => Err(refusal(404, "Not Found")),
     }
 }
 
-fn page(request: &HttpRequest, all: &[Value]) -> (Vec<Value>, Option<String>) {
+pub(super) fn page(request: &HttpRequest, all: &[Value]) -> (Vec<Value>, Option<String>) {
     let query = query(request);
     assert_eq!(query["per_page"], "100");
     let number: usize = query["page"].parse().unwrap();

@@ -4,6 +4,7 @@
 mod answers;
 mod api;
 pub mod checks;
+pub mod comments;
 pub mod described;
 mod git;
 
@@ -73,6 +74,7 @@ pub struct Remote {
     pub default_branch: String,
     pub pulls: BTreeMap<u64, Pull>,
     pub checks: Vec<checks::CheckRun>,
+    pub comments: Vec<comments::Comment>,
     /// Bare.
     dir: PathBuf,
 }
@@ -95,6 +97,10 @@ pub struct World {
     pub faults: (u32, u16),
     /// So many requests that change something are done, and answered as if they were not.
     pub lost: u32,
+    /// The same of replies to comments.
+    pub lost_replies: u32,
+    /// No reaction is taken at the moment.
+    pub refuse_reactions: bool,
     /// So many requests are refused for a second, for being too many.
     pub too_many: u32,
 }
@@ -178,8 +184,9 @@ impl<'a> GitHub<'a> {
         work.git(&["init", "--quiet", "--bare", "--initial-branch=main", dir.to_str().unwrap()]);
         let mut world = self.world();
         let id = 1000 + world.remotes.len() as u64;
-        let (former, pulls, checks, default_branch) = (Vec::new(), BTreeMap::new(), Vec::new(), "main".into());
-        world.remotes.push(Remote { id, name: name.into(), former, default_branch, pulls, checks, dir });
+        let (former, pulls, default_branch) = (Vec::new(), BTreeMap::new(), "main".into());
+        let (checks, comments) = (Vec::new(), Vec::new());
+        world.remotes.push(Remote { id, name: name.into(), former, default_branch, pulls, checks, comments, dir });
         Hosted { github: self, id, work }
     }
 
@@ -292,6 +299,40 @@ impl Hosted<'_> {
 
     pub fn checks(&self) -> Vec<checks::CheckRun> {
         self.with(|remote| remote.checks.clone())
+    }
+
+    /// Somebody comments on a pull request; `None`: the App itself.
+    pub fn say(&self, number: u64, by: Option<User>, body: &str) -> u64 {
+        self.with(|remote| remote.say(number, by, body))
+    }
+
+    pub fn edit(&self, comment: u64, body: &str) {
+        self.with(|remote| {
+            let found = remote.comments.iter_mut().find(|known| known.id == comment).unwrap();
+            (found.body, found.edited) = (body.into(), true);
+        });
+    }
+
+    pub fn comments(&self) -> Vec<comments::Comment> {
+        self.with(|remote| remote.comments.clone())
+    }
+
+    pub fn comment(&self, id: u64) -> comments::Comment {
+        self.comments().into_iter().find(|comment| comment.id == id).unwrap()
+    }
+
+    /// What `issue_comment` delivers.
+    pub fn comment_event(&self, action: &str, comment: u64) -> Value {
+        let comment = self.comment(comment);
+        self.with(|remote| {
+            json!({
+                "action": action,
+                "issue": {"number": comment.number, "pull_request": {"url": "https://github.example/"}},
+                "comment": comment.answer(),
+                "repository": answers::repository(remote),
+                "sender": comment.by.map(answers::user),
+            })
+        })
     }
 
     pub fn set(&self, number: u64, state: State) {

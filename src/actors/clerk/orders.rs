@@ -1,0 +1,161 @@
+//! What a writer ordered, and how it is carried out: again and again, should the program be killed in between, with the effect of once.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::Tools;
+use super::answer::{Outcome, help};
+use crate::actors::house::ActionError;
+use crate::actors::intake::{Cancel, RerunAs};
+use crate::actors::outbox::pauses::Stop;
+use crate::actors::scheduler::Retry;
+use crate::db::CommentRow;
+use crate::domain::{DrvPath, RepositoryName, ReviewId};
+use crate::forge::command::Command;
+use crate::forge::github::comments::Person;
+use crate::review::markdown::escape::code;
+use crate::review::report::{Category, Change, Report, State};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Orders {
+    pub by: Person,
+    /// The pull request's, when the comment was read.
+    pub review: Option<ReviewId>,
+    pub commands: Vec<Command>,
+}
+
+/// Characters of an attribute's name.
+const NAME: usize = 200;
+
+impl Tools {
+    pub(super) async fn carry_out(
+        &self,
+        orders: &Orders,
+        row: &CommentRow,
+        name: &RepositoryName,
+    ) -> Result<super::answer::Answer, Stop> {
+        let mut outcomes = Vec::with_capacity(orders.commands.len());
+        for (index, command) in orders.commands.iter().enumerate() {
+            let outcome = match self.order(orders, row, index, command).await {
+                Ok(outcome) => outcome,
+                Err(ActionError::NotNow(sentence)) => Outcome::refused(&sentence),
+                Err(ActionError::NoSuchReview(_)) => Outcome::refused("that review is gone"),
+                Err(error) => return Err(Stop::Trouble(error.to_string())),
+            };
+            tracing::info!("{command:?} of {} in {name}#{}: {outcome:?}", orders.by.login, row.number);
+            outcomes.push(outcome);
+        }
+        Ok(super::answer::Answer::to(outcomes))
+    }
+
+    async fn order(&self, orders: &Orders, row: &CommentRow, index: usize, command: &Command) -> Result<Outcome, ActionError> {
+        let review = || {
+            let none = || ActionError::NotNow("this pull request has no review yet; say it again in a moment".into());
+            orders.review.clone().ok_or_else(none)
+        };
+        match command {
+            Command::Help => Ok(Outcome::Told(help(&self.called()))),
+            Command::Misspelt(sentence) => {
+                let help = format!("`@{} help` says what can be ordered.", self.called());
+                Ok(Outcome::Misunderstood(format!("{sentence} {help}")))
+            }
+            Command::Rerun => self.again(review()?, row, index, Retry::BuildAgain).await,
+            Command::Cancel => self.cancel(review()?).await,
+            Command::Build(attrs) => self.build(review()?, row, index, attrs).await,
+            Command::Allow => {
+                Ok(Outcome::refused("changes of strangers are allowed by the policy of this server's configuration"))
+            }
+            Command::Merge(_) => Ok(Outcome::refused("this server merges nothing")),
+        }
+    }
+
+    fn called(&self) -> String {
+        let slug = || self.github.app().and_then(|app| app.credentials().slug.clone());
+        self.name.clone().or_else(slug).unwrap_or_else(|| "snowgate".into())
+    }
+
+    /// The new review is named by the comment, so that there is one, however often it is ordered.
+    async fn again(&self, review: ReviewId, row: &CommentRow, index: usize, retry: Retry) -> Result<Outcome, ActionError> {
+        self.intake.ask(RerunAs { review, id: named_by(row, index), retry }).await??;
+        Ok(Outcome::Begun)
+    }
+
+    async fn cancel(&self, review: ReviewId) -> Result<Outcome, ActionError> {
+        match self.intake.ask(Cancel(review.clone())).await? {
+            Ok(()) => Ok(Outcome::Done),
+            // by this very order, before the program was killed
+            Err(ActionError::NotNow(_)) if self.db.review(&review).await?.is_some_and(|row| row.state == State::Cancelled) => {
+                Ok(Outcome::Done)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What a change alters is built without being asked for; so this is about what failed, or was not built.
+    async fn build(&self, review: ReviewId, row: &CommentRow, index: usize, attrs: &[String]) -> Result<Outcome, ActionError> {
+        if self.db.review(&named_by(row, index)).await?.is_some() {
+            return Ok(Outcome::Begun);
+        }
+        let not_yet =
+            || ActionError::NotNow("the review is not complete: what it changes is still being found out and built".into());
+        let report = self.db.report(&review).await?.filter(|report| report.state == State::Complete).ok_or_else(not_yet)?;
+        let Sorted { unknown, succeeded, again } = sort(&report, attrs);
+        let mut sentences = Vec::new();
+        if !unknown.is_empty() {
+            sentences.push(format!(
+                "Not changed by this pull request, or no attributes: {}. Of what is the same as on the base there is nothing to build here.",
+                unknown.join(", ")
+            ));
+        }
+        if !succeeded.is_empty() {
+            sentences.push(format!("Built already, and succeeded: {}.", succeeded.join(", ")));
+        }
+        if again.is_empty() {
+            return Ok(Outcome::Refused(sentences.join(" ")));
+        }
+        self.db.forget_outcomes(&again).await?;
+        let begun = self.again(review, row, index, Retry::Remembered).await?;
+        Ok(if sentences.is_empty() { begun } else { Outcome::Told(format!("{} The rest is built again.", sentences.join(" "))) })
+    }
+}
+
+/// Attributes that were asked for, as code; and what is to be built again for the rest.
+#[derive(Default)]
+struct Sorted {
+    unknown: Vec<String>,
+    succeeded: Vec<String>,
+    again: Vec<DrvPath>,
+}
+
+fn sort(report: &Report, attrs: &[String]) -> Sorted {
+    let mut sorted = Sorted::default();
+    for attr in attrs {
+        let is_it = |change: &&Change| {
+            change.head.is_some() && std::iter::once(&change.attr).chain(&change.aliases).any(|name| name.to_string() == *attr)
+        };
+        let changes: Vec<&Change> = report.changes.iter().filter(is_it).collect();
+        let failed = changes.iter().filter(|change| !has_succeeded(change)).flat_map(|change| of_head(change));
+        let failed: Vec<DrvPath> = failed.collect();
+        if changes.is_empty() {
+            sorted.unknown.push(code(attr, NAME));
+        } else if failed.is_empty() {
+            sorted.succeeded.push(code(attr, NAME));
+        }
+        sorted.again.extend(failed);
+    }
+    sorted
+}
+
+fn has_succeeded(change: &Change) -> bool {
+    matches!(change.category, Category::NewlySucceeding | Category::StillSucceeding | Category::NewSucceeding)
+}
+
+/// What of a change's head is remembered as failed: itself, or what it needs.
+fn of_head(change: &Change) -> impl Iterator<Item = DrvPath> + '_ {
+    change.head.iter().flat_map(|head| std::iter::once(head.drv.clone()).chain(head.root_cause.clone()))
+}
+
+fn named_by(row: &CommentRow, index: usize) -> ReviewId {
+    let what = format!("{}/{}/{index}", row.key.repository, row.key.comment);
+    ReviewId::new(data_encoding::HEXLOWER.encode(&Sha256::digest(what)[..8]))
+}

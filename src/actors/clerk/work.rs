@@ -1,0 +1,147 @@
+//! The way of a comment: read, decided, carried out, answered.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::Notify;
+
+use super::Tools;
+use super::answer::Answer;
+use super::orders::Orders;
+use crate::actors::outbox::pauses::{Pauses, Stop};
+use crate::db::{CommentRow, Replying};
+use crate::domain::RepositoryName;
+use crate::forge::command;
+use crate::forge::github::App;
+use crate::forge::github::client::{GitHubError, InstallationId};
+use crate::forge::github::comments::{Reached, Reaction};
+
+/// One repository's.
+pub(super) struct Desk {
+    tools: Tools,
+    repository: u64,
+    wake: Arc<Notify>,
+}
+
+/// Whom GitHub's App is called by where nobody said.
+const NAME: &str = "snowgate";
+
+/// Why a comment is not done yet, or never will be.
+enum Ended {
+    Stopped(Stop),
+    /// It is gone, or GitHub does not take the answer.
+    Nothing(String),
+}
+
+impl From<GitHubError> for Ended {
+    fn from(error: GitHubError) -> Self {
+        match error {
+            GitHubError::RateLimited(until) => Self::Stopped(Stop::Until(until)),
+            GitHubError::NotFound(_) => Self::Nothing(error.to_string()),
+            GitHubError::Refused { status, .. } if status < 500 => Self::Nothing(error.to_string()),
+            _ => Self::Stopped(Stop::Trouble(error.to_string())),
+        }
+    }
+}
+
+impl<E: Into<Stop>> From<E> for Ended {
+    fn from(error: E) -> Self {
+        Self::Stopped(error.into())
+    }
+}
+
+impl Desk {
+    pub fn new(tools: Tools, repository: u64, wake: Arc<Notify>) -> Self {
+        Self { tools, repository, wake }
+    }
+
+    /// Never ends by itself.
+    pub async fn run(self) {
+        let mut pauses = Pauses::new("comments are carried out");
+        loop {
+            let ended = self.all().await;
+            pauses.after(ended, &self.wake).await;
+        }
+    }
+
+    async fn all(&self) -> Result<(), Stop> {
+        loop {
+            let rows = self.tools.db.comments_to_do(self.repository).await?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            let app = self.tools.github.app().ok_or(Stop::Nobody)?;
+            let found = self.tools.db.github_repository(self.repository).await?;
+            let (name, installation) = found.ok_or(Stop::Nobody)?;
+            let at = Reached { installation: InstallationId(installation), name: &name };
+            for row in rows {
+                let key = row.key;
+                match self.one(&app, at, row).await {
+                    Ok(()) => {}
+                    Err(Ended::Stopped(stop)) => return Err(stop),
+                    Err(Ended::Nothing(reason)) => {
+                        tracing::warn!("the comment {} in {name} is left alone: {reason}", key.comment)
+                    }
+                }
+                self.tools.db.comment_is_done(key).await?;
+            }
+        }
+    }
+
+    async fn one(&self, app: &App, at: Reached<'_>, row: CommentRow) -> Result<(), Ended> {
+        let answer = match &row.answer {
+            Some(answer) => read(answer)?,
+            None => {
+                let Some(answer) = self.carried_out(app, at, &row).await? else { return Ok(()) };
+                self.tools.db.comment_is_carried_out(row.key, written(&answer)?).await?;
+                answer
+            }
+        };
+        app.react(at, row.key.comment, answer.reaction).await?;
+        let Some(reply) = answer.reply else { return Ok(()) };
+        let mark = format!("<!-- snowgate answers {} -->", row.key.comment);
+        if row.reply == Replying::MayBeThere && app.has_said(at, row.number, &mark, row.heard_at).await? {
+            return Ok(());
+        }
+        self.tools.db.comment_is_being_replied_to(row.key).await?;
+        Ok(app.reply(at, row.number, &format!("{reply}\n\n{mark}\n")).await?)
+    }
+
+    /// `None`: it orders nothing.
+    async fn carried_out(&self, app: &App, at: Reached<'_>, row: &CommentRow) -> Result<Option<Answer>, Ended> {
+        let orders = match &row.orders {
+            Some(orders) => read(orders)?,
+            None => {
+                let Some(comment) = app.comment(at, row.key.comment).await? else { return Ok(None) };
+                let name = self.tools.name.as_deref().or(app.credentials().slug.as_deref()).unwrap_or(NAME);
+                let commands = command::commands(&comment.body, name);
+                if commands.is_empty() {
+                    return Ok(None);
+                }
+                if !app.may_write(at, &comment.author).await? {
+                    tracing::info!("{} may not write to {}, and orders nothing there", comment.author.login, at.name);
+                    return Ok(Some(Answer { reaction: Reaction::No, reply: None }));
+                }
+                let review = self.current(at.name, row.number).await?;
+                let orders = Orders { by: comment.author, review, commands };
+                self.tools.db.comment_orders(row.key, written(&orders)?).await?;
+                orders
+            }
+        };
+        Ok(Some(self.tools.carry_out(&orders, row, at.name).await?))
+    }
+
+    /// The review that the comment is about.
+    async fn current(&self, name: &RepositoryName, number: u64) -> Result<Option<crate::domain::ReviewId>, Stop> {
+        Ok(self.tools.db.pull(name, number).await?.and_then(|pull| pull.review))
+    }
+}
+
+fn read<T: DeserializeOwned>(json: &str) -> Result<T, Stop> {
+    serde_json::from_str(json).map_err(|error| Stop::Trouble(error.to_string()))
+}
+
+fn written(value: &impl Serialize) -> Result<String, Stop> {
+    serde_json::to_string(value).map_err(|error| Stop::Trouble(error.to_string()))
+}

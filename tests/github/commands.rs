@@ -1,0 +1,149 @@
+//! What writers order in comments.
+
+use crate::appliance::{Appliance, Place};
+use crate::checks::{opened, until_told};
+use crate::double::comments::Comment;
+use crate::double::{GitHub, Hosted, INES, STRANGER, User};
+use crate::{accepted, packages, settled};
+
+const YES: &str = "+1";
+const NO: &str = "-1";
+const BEGUN: &str = "eyes";
+const CONFUSED: &str = "confused";
+
+fn say(github: &GitHub<'_>, packages: &Hosted<'_>, snowgate: &Appliance<'_>, number: u64, by: User, words: &str) -> u64 {
+    let comment = packages.say(number, Some(by), words);
+    accepted(&github.deliver(snowgate, "issue_comment", &packages.comment_event("created", comment)));
+    comment
+}
+
+fn reacted(snowgate: &Appliance<'_>, packages: &Hosted<'_>, comment: u64) -> Vec<String> {
+    snowgate.until("the comment has a reaction", || Some(packages.comment(comment).reactions).filter(|all| !all.is_empty()))
+}
+
+fn replies(packages: &Hosted<'_>) -> Vec<Comment> {
+    packages.comments().into_iter().filter(|comment| comment.by.is_none()).collect()
+}
+
+fn replied(snowgate: &Appliance<'_>, packages: &Hosted<'_>, count: usize) -> String {
+    snowgate.until("there is a reply", || Some(replies(packages)).filter(|all| all.len() == count))[count - 1].body.clone()
+}
+
+/// Reviews that GitHub was told of, for a head.
+fn reviews(packages: &Hosted<'_>, head: &str) -> usize {
+    let ids = packages.checks().into_iter().filter(|run| run.head == head);
+    let ids = ids.flat_map(|run| run.said.into_iter().map(|said| said["external_id"].as_str().unwrap().to_owned()));
+    ids.collect::<std::collections::BTreeSet<_>>().len()
+}
+
+/// Fails until somebody opens the way.
+fn flaky(place: &Place) -> (std::path::PathBuf, String) {
+    let everybodys = place.path("everybodys");
+    std::fs::create_dir(&everybodys).unwrap();
+    std::fs::set_permissions(&everybodys, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let way = everybodys.join("way");
+    let script = format!("[ -e {} ] || exit 1; echo > $out", way.display());
+    (way, script)
+}
+
+#[test]
+fn a_writer_orders_by_comments_and_each_is_answered_once() {
+    let place = Place::new();
+    let gate = place.gate("gate");
+    let github = GitHub::start(&place);
+    let packages = packages(&github);
+    let snowgate = place.serve();
+    settled(&snowgate, "us/packages");
+    let (way, script) = flaky(&place);
+    let head = packages.work.branch("flaky", &[("lib", &script), ("tool", "echo > $out")]);
+    let number = opened(&github, &packages, &snowgate, "flaky");
+    until_told(&snowgate, &packages, &head, "completed failure: Blocked");
+    let say = |by: User, words: &str| say(&github, &packages, &snowgate, number, by, words);
+    let reacted = |comment: u64| reacted(&snowgate, &packages, comment);
+
+    // what is not for us to hear, and who is not to be heard
+    let shown = say(INES, "> @snowgate rerun\n\n`@snowgate rerun`\n\n<!-- @snowgate rerun -->");
+    let bots = say(User { login: "renovate[bot]", id: 300 }, "@snowgate rerun");
+    let strangers = say(STRANGER, "@snowgate rerun");
+    assert_eq!(reacted(strangers), [NO]);
+    let edited = packages.say(number, Some(INES), "@snowgate rerun");
+    packages.edit(edited, "@snowgate cancel");
+    assert_eq!(
+        github.deliver(&snowgate, "issue_comment", &packages.comment_event("edited", edited)).body,
+        "{\"status\":\"ignored\"}"
+    );
+    accepted(&github.deliver(&snowgate, "issue_comment", &packages.comment_event("created", edited)));
+
+    // help, and what can't be done
+    assert_eq!(reacted(say(INES, "@snowgate help")), [YES]);
+    assert!(replied(&snowgate, &packages, 1).contains("`@snowgate build ATTR…`"));
+    assert_eq!(reacted(say(INES, "@snowgate destroy")), [CONFUSED]);
+    assert!(replied(&snowgate, &packages, 2).starts_with("There is no such command."));
+    assert_eq!(reacted(say(INES, "@snowgate cancel")), [NO]);
+    assert!(replied(&snowgate, &packages, 3).starts_with("The review is over."));
+    assert_eq!(reacted(say(INES, "@snowgate build tool nothing")), [NO]);
+    let reply = replied(&snowgate, &packages, 4);
+    assert!(reply.starts_with("Not changed by this pull request, or no attributes: `nothing`."), "{reply}");
+    assert!(reply.contains("Built already, and succeeded: `tool`."), "{reply}");
+    assert_eq!(reviews(&packages, &head), 1);
+
+    // what failed is built again
+    std::fs::write(way, "").unwrap();
+    let build = say(INES, "It was the network.\n\n@snowgate build lib");
+    assert_eq!(reacted(build), [BEGUN]);
+    until_told(&snowgate, &packages, &head, "completed success: Mergeable");
+    accepted(&github.deliver(&snowgate, "issue_comment", &packages.comment_event("created", build)));
+    assert_eq!(reacted(say(INES, "@snowgate rerun")), [BEGUN]);
+    snowgate.until("it is reviewed once more", || (reviews(&packages, &head) == 3).then_some(()));
+
+    // what is under way is given up
+    let slow = packages.work.branch("slow", &[("late", &format!("{}; echo late > $out", gate.wait()))]);
+    let slow_number = opened(&github, &packages, &snowgate, "slow");
+    snowgate.building("late");
+    let comment = packages.say(slow_number, Some(INES), "@snowgate cancel");
+    accepted(&github.deliver(&snowgate, "issue_comment", &packages.comment_event("created", comment)));
+    assert_eq!(reacted(comment), [YES]);
+    until_told(&snowgate, &packages, &slow, "completed cancelled");
+
+    for unheard in [shown, bots, edited] {
+        assert_eq!(packages.comment(unheard).reactions, Vec::<String>::new());
+    }
+    assert_eq!(packages.comment(build).reactions, [BEGUN]);
+    assert_eq!((replies(&packages).len(), reviews(&packages, &head)), (4, 3));
+}
+
+#[test]
+fn a_kill_in_between_and_lost_answers_carry_nothing_out_twice() {
+    let place = Place::new();
+    let github = GitHub::start(&place);
+    let packages = packages(&github);
+    let snowgate = place.serve();
+    settled(&snowgate, "us/packages");
+    let (way, script) = flaky(&place);
+    let head = packages.work.branch("flaky", &[("lib", &script)]);
+    let number = opened(&github, &packages, &snowgate, "flaky");
+    until_told(&snowgate, &packages, &head, "completed failure: Blocked");
+
+    // it is begun, and then nobody can be told
+    github.world().refuse_reactions = true;
+    let rerun = say(&github, &packages, &snowgate, number, INES, "@snowgate rerun\n@snowgate help");
+    snowgate.until("it is begun again", || (reviews(&packages, &head) == 2).then_some(()));
+    snowgate.kill();
+    std::fs::write(way, "").unwrap();
+    let snowgate = place.serve();
+    // and the answer to the reply is lost
+    github.world().lost_replies = 1;
+    github.world().refuse_reactions = false;
+    replied(&snowgate, &packages, 1);
+    assert_eq!(reacted(&snowgate, &packages, rerun), [BEGUN]);
+
+    // one that came while nobody answered is not lost either
+    github.world().faults = (u32::MAX, 500);
+    let help = say(&github, &packages, &snowgate, number, INES, "@snowgate help");
+    snowgate.kill();
+    github.world().faults = (0, 500);
+    let snowgate = place.serve();
+    assert_eq!(reacted(&snowgate, &packages, help), [YES]);
+    replied(&snowgate, &packages, 2);
+    assert_eq!((replies(&packages).len(), reviews(&packages, &head)), (2, 2));
+}

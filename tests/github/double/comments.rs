@@ -1,0 +1,73 @@
+//! Comments of pull requests, with their reactions.
+
+use actix_web::HttpRequest;
+use serde_json::{Value, json};
+
+use super::api::{Reply, Said, created, ok, page, refusal};
+use super::{APP, Remote, User, answers};
+
+#[derive(Debug, Clone)]
+pub struct Comment {
+    pub id: u64,
+    /// Of the pull request.
+    pub number: u64,
+    /// `None`: the App itself.
+    pub by: Option<User>,
+    pub body: String,
+    pub edited: bool,
+    pub reactions: Vec<String>,
+}
+
+impl Comment {
+    pub fn answer(&self) -> Value {
+        let app = json!({"login": "the-gate[bot]", "id": 900, "type": "Bot"});
+        json!({
+            "id": self.id,
+            "body": self.body,
+            "user": self.by.map_or(app, answers::user),
+            "created_at": "2026-11-21T11:00:00Z",
+            "updated_at": if self.edited { "2026-11-21T11:05:00Z" } else { "2026-11-21T11:00:00Z" },
+            "performed_via_github_app": self.by.is_none().then(|| json!({"id": APP})),
+        })
+    }
+}
+
+impl Remote {
+    pub fn say(&mut self, number: u64, by: Option<User>, body: &str) -> u64 {
+        let id = 40_000 + self.comments.len() as u64;
+        self.comments.push(Comment { id, number, by, body: body.into(), edited: false, reactions: Vec::new() });
+        id
+    }
+}
+
+#[allow(clippy::result_large_err, reason = "an answer as good as the other")]
+pub(super) fn answer(remote: &mut Remote, request: &HttpRequest, rest: &[&str], body: &Value) -> Reply {
+    let not_found = || refusal(404, "Not Found");
+    match (request.method().as_str(), rest) {
+        ("GET", ["issues", "comments", id]) => {
+            let found = remote.comments.iter().find(|comment| comment.id.to_string() == *id).ok_or_else(not_found)?;
+            ok(found.answer())
+        }
+        ("POST", ["issues", "comments", id, "reactions"]) => {
+            let found = remote.comments.iter_mut().find(|comment| comment.id.to_string() == *id).ok_or_else(not_found)?;
+            let content = body["content"].as_str().unwrap().to_owned();
+            let answer = json!({"id": 1, "content": content});
+            if found.reactions.contains(&content) {
+                return ok(answer);
+            }
+            found.reactions.push(content);
+            created(answer)
+        }
+        ("POST", ["issues", number, "comments"]) => {
+            let id = remote.say(number.parse().unwrap(), None, body["body"].as_str().unwrap());
+            created(remote.comments.iter().find(|comment| comment.id == id).unwrap().answer())
+        }
+        ("GET", ["issues", number, "comments"]) => {
+            let of = remote.comments.iter().filter(|comment| comment.number.to_string() == *number);
+            let all: Vec<Value> = of.map(Comment::answer).collect();
+            let (page, link) = page(request, &all);
+            Ok(Said { status: 200, value: page.into(), link })
+        }
+        _ => Err(not_found()),
+    }
+}
