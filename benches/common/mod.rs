@@ -1,5 +1,7 @@
 //! What several benchmarks use.
 
+#![allow(dead_code, reason = "each benchmark takes its own part")]
+
 /// A number from the environment.
 pub fn number(variable: &str, default: usize) -> usize {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
