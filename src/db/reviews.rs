@@ -1,5 +1,7 @@
 //! Reviews and their reports.
 
+use std::sync::Arc;
+
 use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
@@ -134,12 +136,16 @@ impl Db {
     /// Stores the report, and from it state, decision, summary, tree and counters. The report of a review that was superseded
     /// before it was complete is dropped: its actor had not heard of it yet.
     pub async fn save_report(&self, report: &Report) -> Result<(), DbError> {
-        let report = report.clone();
+        self.store_report(Arc::new(report.clone())).await
+    }
+
+    /// [`Db::save_report`] of one that is shared: a report of ten thousand changes takes longer to copy than to work out.
+    pub async fn store_report(&self, report: Arc<Report>) -> Result<(), DbError> {
         // on a reading thread: the writer and the caller's arbiter have better things to do than to compress
         let (report, json) = self
             .threads
             .read(move |_| {
-                let json = compressed("a report", &report)?;
+                let json = compressed("a report", &*report)?;
                 Ok((report, json))
             })
             .await?;
