@@ -181,6 +181,25 @@ fn count_end(connection: &mut SqliteConnection, outcome: Outcome, seconds: f64, 
 }
 
 impl Db {
+    /// What the last build of each derivation took, of those that were built here.
+    pub async fn build_seconds(&self, drvs: Vec<DrvPath>) -> Result<HashMap<DrvPath, f64>, DbError> {
+        self.threads
+            .read(move |connection| {
+                let mut known = HashMap::new();
+                for part in drvs.chunks(CHUNK) {
+                    let names = part.iter().map(DrvPath::base_name);
+                    let ended = a::table.filter(a::base_name.eq_any(names)).filter(a::seconds.is_not_null());
+                    let rows: Vec<(String, Option<f64>)> = ended.order(a::id).select((a::drv, a::seconds)).load(connection)?;
+                    for (drv, seconds) in rows {
+                        // in their order: a later one takes the place of an earlier one
+                        known.extend(seconds.map(|seconds| Ok::<_, DbError>((parsed(WHAT, &drv)?, seconds))).transpose()?);
+                    }
+                }
+                Ok(known)
+            })
+            .await
+    }
+
     pub async fn start_attempt(&self, attempt: NewAttempt) -> Result<(), DbError> {
         self.threads.write(starting(attempt)).await
     }

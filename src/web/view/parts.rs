@@ -47,6 +47,21 @@ pub const CATEGORIES: [Category; 9] = [
     Category::StillSucceeding,
 ];
 
+/// Where it stands among [`CATEGORIES`].
+pub fn category_place(category: Category) -> usize {
+    match category {
+        Category::NewlyFailing => 0,
+        Category::NewFailing => 1,
+        Category::StillFailing => 2,
+        Category::Pending => 3,
+        Category::NewlySucceeding => 4,
+        Category::NewSucceeding => 5,
+        Category::Removed => 6,
+        Category::NotBuilt => 7,
+        Category::StillSucceeding => 8,
+    }
+}
+
 /// The category as the report writes it.
 pub fn category_code(category: Category) -> &'static str {
     match category {
@@ -274,6 +289,11 @@ pub fn lines_delta(additions: u64, deletions: u64) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_category_stands_in_its_place() {
+        assert!(CATEGORIES.into_iter().enumerate().all(|(place, category)| category_place(category) == place));
+    }
 
     #[test]
     fn figures_read_well() {

@@ -1,49 +1,56 @@
 //! The table of every change: filtered, sorted and paged by the server.
 
-use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use maud::{Markup, html};
 
 use super::drv_link;
 use super::glance::{came_and_went, delta};
+use super::index::{Reported, Selection};
 use super::query::{ReviewQuery, Sort};
-use crate::domain::System;
-use crate::review::report::{Change, ChangeSide, Report, State};
+use crate::domain::{DrvPath, System};
+use crate::review::report::{Change, ChangeSide, State};
 use crate::web::view::icons::icon;
 use crate::web::view::pager::Pager;
-use crate::web::view::parts::{CATEGORIES, bytes_delta, category_chip, category_look, count, outcome_chip, thousands};
+use crate::web::view::parts::{
+    CATEGORIES, bytes_delta, category_chip, category_look, count, outcome_chip, seconds as duration, thousands,
+};
 
 const PER_PAGE: usize = 100;
 const ALIASES: usize = 4;
 
-pub fn packages(report: &Report, query: &ReviewQuery) -> Markup {
-    let systems = report.changes.iter().map(|change| &change.system).collect::<BTreeSet<_>>();
-    let jobsets = report.changes.iter().map(|change| &change.jobset).collect::<BTreeSet<_>>();
-    let matching = report.changes.iter().filter(|change| query.matches_but_category(change)).collect::<Vec<_>>();
-    let mut rows = matching
-        .iter()
-        .copied()
-        .filter(|change| query.category.is_none_or(|category| change.category == category))
-        .collect::<Vec<_>>();
-    sort(&mut rows, query.sort);
-    let pager = Pager::new(query.page, PER_PAGE, rows.len());
-    let several = Several { systems: systems.len() > 1, jobsets: jobsets.len() > 1 };
+/// What the page of the table shows; their builds' times are worth a look at the database.
+pub fn shown<'a>(report: &'a Reported, query: &ReviewQuery) -> Vec<&'a Change> {
+    let selection = report.select(query);
+    pager(&selection, query).slice(&selection.rows).to_vec()
+}
+
+fn pager(selection: &Selection<'_>, query: &ReviewQuery) -> Pager {
+    Pager::new(query.page, PER_PAGE, selection.rows.len())
+}
+
+/// `seconds`: what the last build of a derivation took, of those that [`shown`] names.
+pub fn packages(report: &Reported, query: &ReviewQuery, seconds: &HashMap<DrvPath, f64>) -> Markup {
+    let selection = report.select(query);
+    let rows = selection.rows.len() as u64;
+    let pager = pager(&selection, query);
+    let several = Several { systems: report.systems().len() > 1, jobsets: report.jobsets() > 1 };
+    let all = ReviewQuery { review: query.review.clone(), ..ReviewQuery::default() };
     html! {
         section.panel #packages data-live aria-labelledby="packages-title" {
             div.panel-head {
                 h2 #packages-title { "Packages" }
                 span.muted {
-                    @if query.is_filtered() { (thousands(rows.len() as u64)) " of " (count(report.changes.len() as u64, "change", "changes")) }
+                    @if query.is_filtered() { (thousands(rows)) " of " (count(report.changes.len() as u64, "change", "changes")) }
                     @else { (count(report.changes.len() as u64, "change", "changes")) }
                 }
             }
             @if report.changes.is_empty() {
                 p.empty { @if report.state == State::Evaluating { "Nothing is compared yet." } @else { "No package changed." } }
             } @else {
-                (filters(query, &systems, &matching))
-                @if rows.is_empty() { p.empty { "No change matches. " a href=(ReviewQuery { review: query.review.clone(), ..ReviewQuery::default() }.href("packages", |_| {})) { "Show all" } } }
-                @else { (table(pager.slice(&rows), several)) }
+                (filters(query, report.systems(), &selection))
+                @if rows == 0 { p.empty { "No change matches. " a href=(all.href("packages", |_| {})) { "Show all" } } }
+                @else { (table(pager.slice(&selection.rows), several, seconds)) }
                 (pager.bar("changes", |page| query.href("packages", |query| query.page = page)))
             }
         }
@@ -56,20 +63,7 @@ struct Several {
     jobsets: bool,
 }
 
-fn sort(rows: &mut [&Change], by: Sort) {
-    let urgency = |change: &Change| CATEGORIES.iter().position(|category| *category == change.category);
-    // what failed by itself comes before what it blocks
-    let is_blocked = |change: &Change| change.head.as_ref().is_some_and(|head| head.root_cause.is_some());
-    match by {
-        Sort::Category => rows.sort_by(|a, b| {
-            urgency(a).cmp(&urgency(b)).then_with(|| is_blocked(a).cmp(&is_blocked(b))).then_with(|| a.attr.cmp(&b.attr))
-        }),
-        Sort::Attr => rows.sort_by(|a, b| a.attr.cmp(&b.attr)),
-        Sort::Closure => rows.sort_by_key(|change| Reverse(change.closure.as_ref().map_or(i128::MIN, delta))),
-    }
-}
-
-fn filters(query: &ReviewQuery, systems: &BTreeSet<&System>, matching: &[&Change]) -> Markup {
+fn filters(query: &ReviewQuery, systems: &BTreeSet<System>, selection: &Selection<'_>) -> Markup {
     html! {
         div.filters {
             form method="get" action="#packages" role="search" data-auto {
@@ -93,9 +87,8 @@ fn filters(query: &ReviewQuery, systems: &BTreeSet<&System>, matching: &[&Change
             }
             div.chips role="group" aria-label="Category" {
                 @let all = query.href("packages", |query| (query.category, query.page) = (None, 1));
-                a.chip href=(all) aria-current=[query.category.is_none().then_some("true")] { b { (thousands(matching.len() as u64)) } "all" }
-                @for category in CATEGORIES {
-                    @let rows = matching.iter().filter(|change| change.category == category).count();
+                a.chip href=(all) aria-current=[query.category.is_none().then_some("true")] { b { (thousands(selection.matching() as u64)) } "all" }
+                @for (category, rows) in CATEGORIES.into_iter().zip(selection.by_category) {
                     @if rows > 0 || query.category == Some(category) {
                         @let (tone, sign, words) = category_look(category);
                         a class=(tone.class()) aria-current=[(query.category == Some(category)).then_some("true")]
@@ -114,7 +107,7 @@ fn filters(query: &ReviewQuery, systems: &BTreeSet<&System>, matching: &[&Change
     }
 }
 
-fn table(rows: &[&Change], several: Several) -> Markup {
+fn table(rows: &[&Change], several: Several, seconds: &HashMap<DrvPath, f64>) -> Markup {
     html! {
         div.scroll tabindex="0" role="group" aria-labelledby="packages-title" {
             table.cards {
@@ -124,15 +117,16 @@ fn table(rows: &[&Change], several: Several) -> Markup {
                         @if several.jobsets { th scope="col" { "Jobset" } }
                         @if several.systems { th scope="col" { "System" } }
                         th scope="col" { "Version" } th scope="col" { "Base → head" } th.num scope="col" { "Closure" }
+                        th.num scope="col" { "Build" }
                     }
                 }
-                tbody { @for change in rows { (row(change, several)) } }
+                tbody { @for change in rows { (row(change, several, seconds)) } }
             }
         }
     }
 }
 
-fn row(change: &Change, several: Several) -> Markup {
+fn row(change: &Change, several: Several, seconds: &HashMap<DrvPath, f64>) -> Markup {
     let target = change.head.as_ref().or(change.base.as_ref());
     html! {
         tr data-row {
@@ -161,6 +155,19 @@ fn row(change: &Change, several: Several) -> Markup {
             td.num data-label="Closure" {
                 @if let Some(closure) = &change.closure { (bytes_delta(delta(closure))) (came_and_went(closure)) }
             }
+            td.num data-label="Build" { (times(change, seconds)) }
+        }
+    }
+}
+
+/// What the build of head took, and that of the base where it was built here too.
+fn times(change: &Change, known: &HashMap<DrvPath, f64>) -> Markup {
+    let of = |side: &Option<ChangeSide>| side.as_ref().and_then(|side| known.get(&side.drv)).copied();
+    html! {
+        @match (of(&change.base), of(&change.head)) {
+            (base, Some(head)) => { (duration(head)) @if let Some(base) = base { span.sub { "base " (duration(base)) } } }
+            (Some(base), None) => span.sub { "base " (duration(base)) },
+            (None, None) => {}
         }
     }
 }

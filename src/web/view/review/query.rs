@@ -191,38 +191,16 @@ impl ReviewQuery {
         Self { review, category: Some(category), ..Self::default() }.href("packages", |_| {})
     }
 
-    /// Rows that match all but the category, so that the categories can be counted.
-    pub fn matches_but_category(&self, change: &Change) -> bool {
+    /// Whether the row is one of those asked for, but for its category and the words that it has to have.
+    pub fn admits(&self, change: &Change) -> bool {
         if self.system.as_ref().is_some_and(|system| *system != change.system) {
             return false;
         }
-        if let Some(cause) = &self.cause {
-            let blocked = change.head.as_ref().is_some_and(|head| {
+        self.cause.as_ref().is_none_or(|cause| {
+            change.head.as_ref().is_some_and(|head| {
                 head.root_cause.as_ref().is_some_and(|drv| drv.base_name() == cause) || head.drv.base_name() == cause
-            });
-            if !blocked {
-                return false;
-            }
-        }
-        self.text.is_empty() || self.text_matches(change)
-    }
-
-    fn text_matches(&self, change: &Change) -> bool {
-        let mut haystack = format!("{} {}", change.attr, change.jobset);
-        for alias in &change.aliases {
-            // writing to a String does not fail
-            write!(haystack, " {alias}").unwrap_or_default();
-        }
-        for side in [&change.base, &change.head].into_iter().flatten() {
-            haystack.push(' ');
-            haystack.push_str(side.drv.base_name());
-            for text in [&side.pname, &side.version].into_iter().flatten() {
-                haystack.push(' ');
-                haystack.push_str(text);
-            }
-        }
-        haystack.make_ascii_lowercase();
-        self.text.split_whitespace().all(|word| haystack.contains(&word.to_ascii_lowercase()))
+            })
+        })
     }
 
     pub fn is_filtered(&self) -> bool {

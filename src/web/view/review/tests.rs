@@ -22,8 +22,10 @@ fn rendered_with(report: &Report, query: &ReviewQuery) -> String {
         review: Some(report.id.clone()),
     };
     let visitor = Visitor { csrf: "0123", may_not: None };
+    let reported = Reported::new(report.clone());
     let view = ReviewPage {
-        report,
+        report: &reported,
+        seconds: &HashMap::new(),
         row: None,
         pull: Some(&pull),
         reviews: &[],

@@ -1,0 +1,188 @@
+//! What the pages of a report ask again and again, worked out once for each report: the orders of its rows, what a search looks
+//! through, who failed. A review of ten thousand changes is read far more often than it changes.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
+use std::fmt::Write;
+use std::ops::Deref;
+
+use super::query::{ReviewQuery, Sort};
+use crate::domain::{DrvPath, System};
+use crate::review::report::{Change, Report};
+use crate::web::view::parts::{CATEGORIES, category_place};
+
+/// A report and its index.
+pub struct Reported {
+    report: Report,
+    index: Index,
+}
+
+/// Rows are meant by their place in [`Report::changes`].
+struct Index {
+    by_urgency: Vec<u32>,
+    by_attr: Vec<u32>,
+    by_closure: Vec<u32>,
+    /// What the words of a search have to occur in, in lower case; one for each row.
+    haystacks: Vec<Box<str>>,
+    systems: BTreeSet<System>,
+    jobsets: usize,
+    rows_of_head: HashMap<DrvPath, Vec<u32>>,
+}
+
+/// The rows that a query asks for, in its order.
+pub struct Selection<'a> {
+    pub rows: Vec<&'a Change>,
+    /// Of the rows that match all but the category, by [`CATEGORIES`].
+    pub by_category: [usize; CATEGORIES.len()],
+}
+
+impl Reported {
+    pub fn new(report: Report) -> Self {
+        let index = Index::of(&report);
+        Self { report, index }
+    }
+
+    /// How many columns a table needs to tell its rows apart.
+    pub fn systems(&self) -> &BTreeSet<System> {
+        &self.index.systems
+    }
+
+    pub fn jobsets(&self) -> usize {
+        self.index.jobsets
+    }
+
+    /// The rows whose head is this derivation.
+    pub fn rows_of(&self, drv: &DrvPath) -> impl Iterator<Item = &Change> {
+        self.index.rows_of_head.get(drv).into_iter().flatten().filter_map(|row| self.report.changes.get(*row as usize))
+    }
+
+    pub fn select(&self, query: &ReviewQuery) -> Selection<'_> {
+        let order = match query.sort {
+            Sort::Category => &self.index.by_urgency,
+            Sort::Attr => &self.index.by_attr,
+            Sort::Closure => &self.index.by_closure,
+        };
+        let words: Vec<String> = query.text.split_whitespace().map(str::to_ascii_lowercase).collect();
+        let mut selection = Selection { rows: Vec::new(), by_category: [0; CATEGORIES.len()] };
+        for row in order.iter().map(|row| *row as usize) {
+            let (Some(change), Some(haystack)) = (self.report.changes.get(row), self.index.haystacks.get(row)) else { continue };
+            if !query.admits(change) || !words.iter().all(|word| haystack.contains(word.as_str())) {
+                continue;
+            }
+            selection.by_category[category_place(change.category)] += 1;
+            if query.category.is_none_or(|category| change.category == category) {
+                selection.rows.push(change);
+            }
+        }
+        selection
+    }
+}
+
+impl Deref for Reported {
+    type Target = Report;
+
+    fn deref(&self) -> &Report {
+        &self.report
+    }
+}
+
+impl Selection<'_> {
+    /// Rows that match all but the category.
+    pub fn matching(&self) -> usize {
+        self.by_category.iter().sum()
+    }
+}
+
+impl Index {
+    fn of(report: &Report) -> Self {
+        let changes = &report.changes;
+        let mut by_attr: Vec<u32> = (0..u32::try_from(changes.len()).unwrap_or(u32::MAX)).collect();
+        by_attr.sort_by(|a, b| changes[*a as usize].attr.cmp(&changes[*b as usize].attr));
+        // sorting keeps the order of what is equal: within each category and within equal growth, rows are in the order of names
+        let mut by_urgency = by_attr.clone();
+        // what failed by itself comes before what it blocks
+        let is_blocked = |change: &Change| change.head.as_ref().is_some_and(|head| head.root_cause.is_some());
+        by_urgency.sort_by_key(|row| {
+            let change = &changes[*row as usize];
+            (category_place(change.category), is_blocked(change))
+        });
+        let mut by_closure = by_attr.clone();
+        by_closure.sort_by_key(|row| Reverse(changes[*row as usize].closure.as_ref().map_or(i128::MIN, super::glance::delta)));
+        let mut rows_of_head: HashMap<DrvPath, Vec<u32>> = HashMap::new();
+        for row in &by_attr {
+            if let Some(head) = &changes[*row as usize].head {
+                rows_of_head.entry(head.drv.clone()).or_default().push(*row);
+            }
+        }
+        Self {
+            haystacks: changes.iter().map(haystack).collect(),
+            systems: changes.iter().map(|change| change.system.clone()).collect(),
+            jobsets: changes.iter().map(|change| &change.jobset).collect::<BTreeSet<_>>().len(),
+            by_urgency,
+            by_attr,
+            by_closure,
+            rows_of_head,
+        }
+    }
+}
+
+fn haystack(change: &Change) -> Box<str> {
+    let mut text = String::new();
+    let mut put = |piece: &dyn std::fmt::Display| {
+        // writing to a String does not fail
+        write!(text, "{piece} ").unwrap_or_default();
+    };
+    put(&change.attr);
+    put(&change.jobset);
+    change.aliases.iter().for_each(|alias| put(alias));
+    for side in [&change.base, &change.head].into_iter().flatten() {
+        put(&side.drv.base_name());
+        [&side.pname, &side.version].into_iter().flatten().for_each(|text| put(text));
+    }
+    text.make_ascii_lowercase();
+    text.into_boxed_str()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::web::view::samples;
+
+    fn names(reported: &Reported, query: &ReviewQuery) -> Vec<String> {
+        reported.select(query).rows.iter().map(|row| row.attr.to_string()).collect()
+    }
+
+    #[test]
+    fn a_selection_has_the_rows_that_match_and_counts_the_others_by_category() {
+        let reported = Reported::new(samples::large(900));
+        let all = ReviewQuery::default();
+        let selection = reported.select(&all);
+        assert_eq!((selection.rows.len(), selection.by_category), (900, [100; 9]));
+        let searched = ReviewQuery { text: "SET7. package".into(), category: Some(CATEGORIES[1]), ..all.clone() };
+        let selection = reported.select(&searched);
+        let matches = |change: &&Change| change.attr.to_string().starts_with("pkgs.set7.");
+        assert_eq!(selection.matching(), reported.changes.iter().filter(matches).count());
+        assert!(selection.rows.iter().all(|row| row.category == CATEGORIES[1] && matches(row)));
+        assert_eq!(selection.rows.len(), selection.by_category[1]);
+    }
+
+    #[test]
+    fn rows_come_in_the_order_asked_for() {
+        let reported = Reported::new(samples::blocked());
+        let by = |sort| names(&reported, &ReviewQuery { sort, ..ReviewQuery::default() });
+        // the cause before those that it blocks, by name
+        assert_eq!(by(Sort::Category)[..3], ["libfoo", "curl", "emacs"]);
+        assert!(by(Sort::Attr).is_sorted());
+        let growth = |change: &Change| change.closure.as_ref().map(super::super::glance::delta);
+        let selection = reported.select(&ReviewQuery { sort: Sort::Closure, ..ReviewQuery::default() });
+        assert!(selection.rows.windows(2).all(|pair| growth(pair[0]) >= growth(pair[1])));
+    }
+
+    #[test]
+    fn a_derivation_leads_to_its_rows() {
+        let reported = Reported::new(samples::blocked());
+        let first = &reported.changes[0];
+        let rows: Vec<_> = reported.rows_of(&first.head.as_ref().unwrap().drv).collect();
+        assert_eq!(rows, [first]);
+    }
+}
