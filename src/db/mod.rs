@@ -77,6 +77,12 @@ impl Db {
         self.threads.path()
     }
 
+    /// How often something was written since the file was opened. What was read after this was asked is still true while the answer
+    /// is the same.
+    pub fn written(&self) -> u64 {
+        self.threads.written()
+    }
+
     /// Returns when all that was posted before is written.
     pub async fn flush(&self) -> Result<(), DbError> {
         self.threads.write(|_| Ok(())).await

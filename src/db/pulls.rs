@@ -9,6 +9,7 @@ use super::schema::{branch_numbers as n, pulls as p, repositories, reviews as r}
 use super::threads::Fault;
 use super::{Db, DbError, ReviewRow, reviews};
 use crate::domain::{CommitId, RepositoryName, ReviewId};
+use crate::review::report::Decision;
 
 const WHAT: &str = "a pull request";
 
@@ -44,14 +45,14 @@ pub struct PullRow {
     pub review: Option<ReviewId>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct PullFilter {
     pub repository: Option<RepositoryName>,
     pub state: Option<PullState>,
     pub order: PullOrder,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PullOrder {
     /// Last changed first.
@@ -61,8 +62,16 @@ pub enum PullOrder {
     Created,
     /// Highest number first.
     Number,
-    /// Fewest rebuilds first, those without a review last.
+    /// Fewest rebuilds first, then fewest lines; those without a review last.
     Rebuilds,
+    /// Those that can be merged first, then those that are blocked.
+    Verdict,
+    /// Opened first.
+    Oldest,
+    /// By name.
+    Author,
+    /// By name.
+    Repository,
 }
 
 #[derive(Queryable, Selectable)]
@@ -208,7 +217,20 @@ impl Db {
                     PullOrder::Updated => query.order(p::updated_at.desc()),
                     PullOrder::Created => query.order(p::created_at.desc()),
                     PullOrder::Number => query.order(p::number.desc()),
-                    PullOrder::Rebuilds => query.order((r::id.nullable().is_null(), r::rebuilds.nullable().asc())),
+                    PullOrder::Rebuilds => query.order((
+                        r::id.nullable().is_null(),
+                        r::rebuilds.nullable().asc(),
+                        (p::additions + p::deletions).asc(),
+                    )),
+                    PullOrder::Verdict => query.order((
+                        r::id.nullable().is_null(),
+                        r::decision.nullable().eq(word(Decision::Mergeable)).desc(),
+                        r::decision.nullable().eq(word(Decision::Blocked)).desc(),
+                        r::rebuilds.nullable().asc(),
+                    )),
+                    PullOrder::Oldest => query.order(p::created_at.asc()),
+                    PullOrder::Author => query.order((p::author.asc(), p::created_at.asc())),
+                    PullOrder::Repository => query.order(p::repository.asc()),
                 };
                 // a total order, so that pages of a long list meet without a gap
                 let found: Vec<(Raw, Option<reviews::Raw>)> =

@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -106,6 +107,8 @@ pub(super) struct Threads {
     /// `None` once closed.
     senders: Mutex<Option<Senders>>,
     writer: Option<JoinHandle<()>>,
+    /// Transactions that were written.
+    written: Arc<AtomicU64>,
     /// Its sender goes when the file is closed and the lock released.
     closed: watch::Receiver<()>,
 }
@@ -133,8 +136,10 @@ impl Threads {
         let (writer_in, writer_out) = channel();
         let (closing, closed) = watch::channel(());
         let file = path.clone();
+        let written = Arc::new(AtomicU64::new(0));
+        let count = written.clone();
         let writer = std::thread::Builder::new().name("db-write".into()).spawn(move || {
-            write(connection, &file, &writer_out, readers);
+            write(connection, &file, &writer_out, readers, &count);
             // in this order: whoever waits for the end may take the lock
             drop(lock);
             drop(closing);
@@ -143,12 +148,17 @@ impl Threads {
             path,
             senders: Mutex::new(Some(Senders { writer: writer_in, readers: readers_in })),
             writer: Some(writer.map_err(broken)?),
+            written,
             closed,
         })
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    pub(super) fn written(&self) -> u64 {
+        self.written.load(Ordering::Acquire)
     }
 
     fn senders(&self) -> std::sync::MutexGuard<'_, Option<Senders>> {
@@ -242,7 +252,13 @@ fn in_snapshot<T>(
     value
 }
 
-fn write(mut connection: SqliteConnection, path: &Path, work: &Receiver<Box<dyn Write>>, readers: Vec<JoinHandle<()>>) {
+fn write(
+    mut connection: SqliteConnection,
+    path: &Path,
+    work: &Receiver<Box<dyn Write>>,
+    readers: Vec<JoinHandle<()>>,
+    written: &AtomicU64,
+) {
     while let Ok(first) = work.recv() {
         let mut batch = vec![first];
         while batch.len() < BATCH {
@@ -251,7 +267,7 @@ fn write(mut connection: SqliteConnection, path: &Path, work: &Receiver<Box<dyn 
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
             }
         }
-        commit(&mut connection, path, batch);
+        commit(&mut connection, path, batch, written);
     }
     for reader in readers {
         if reader.join().is_err() {
@@ -262,14 +278,18 @@ fn write(mut connection: SqliteConnection, path: &Path, work: &Receiver<Box<dyn 
 }
 
 /// All in one transaction. If that fails, each alone, so that a fault is its owner's only.
-fn commit(connection: &mut SqliteConnection, path: &Path, mut batch: Vec<Box<dyn Write>>) {
+fn commit(connection: &mut SqliteConnection, path: &Path, mut batch: Vec<Box<dyn Write>>, written: &AtomicU64) {
     match transaction(connection, &mut batch) {
-        Ok(()) => batch.into_iter().for_each(|write| write.answer(Ok(()))),
+        Ok(()) => {
+            // before anybody hears of it: who then reads what was kept of before would not find what he wrote
+            written.fetch_add(1, Ordering::Release);
+            batch.into_iter().for_each(|write| write.answer(Ok(())));
+        }
         Err(fault) if batch.len() == 1 => {
             let error = fault.in_words(path);
             batch.into_iter().for_each(|write| write.answer(Err(error.clone())));
         }
-        Err(_) => batch.into_iter().for_each(|write| commit(connection, path, vec![write])),
+        Err(_) => batch.into_iter().for_each(|write| commit(connection, path, vec![write], written)),
     }
 }
 

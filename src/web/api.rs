@@ -399,7 +399,10 @@ pub async fn pulls(site: web::Data<Site>, pairs: web::Query<Vec<(String, String)
     let order: PullOrder = query.order;
     let filter = PullFilter { repository: query.repository.clone(), state: query.state, order };
     let rows = site.house.db.pulls(filter).await?;
-    let matching = rows.iter().filter(|(pull, _)| query.matches(pull)).map(|(pull, review)| Pull::new(pull, review.as_ref()));
+    let matching = rows
+        .iter()
+        .filter(|(pull, review)| query.matches(pull, review.as_ref()))
+        .map(|(pull, review)| Pull::new(pull, review.as_ref()));
     Ok(json(&matching.collect::<Vec<_>>()))
 }
 
@@ -407,7 +410,7 @@ pub async fn pulls(site: web::Data<Site>, pairs: web::Query<Vec<(String, String)
 pub async fn review(site: web::Data<Site>, id: web::Path<String>) -> Json {
     let id = ReviewId::new(id.into_inner());
     let row = site.house.db.review(&id).await?.ok_or_else(|| Fault::not_found(format!("There is no review {id}.")))?;
-    Ok(json(&*site.report(&row).await?))
+    Ok(json(&**site.report(&row).await?))
 }
 
 /// `GET /api/derivations/{hash}-{name}.drv`

@@ -195,7 +195,9 @@ fn pulls_parameters() -> Value {
     json!([
         in_query("repository", "string", "OWNER/NAME"),
         choice("state", &["open", "merged", "closed", "all"], "open"),
-        choice("order", &["rebuilds", "updated", "created", "number"], "rebuilds"),
+        choice("order", &["rebuilds", "verdict", "oldest", "created", "updated", "author", "repository", "number"], "rebuilds"),
+        json!({"name": "verdict", "in": "query", "schema": {"type": "string", "enum": ["mergeable", "blocked", "pending"]}}),
+        in_query("author", "string", "As the forge names them."),
         in_query("q", "string", "Words that all must occur in repository, title, author or branch."),
     ])
 }

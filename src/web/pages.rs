@@ -1,6 +1,6 @@
 //! The pages: each gathers what it shows and hands it to `view/`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use actix_web::http::header::{LOCATION, SET_COOKIE};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -13,10 +13,10 @@ use super::site::Site;
 use super::view::builders::{BuildersPage, builders_page};
 use super::view::derivation::{DerivationPage, LINES, LogView, derivation_page};
 use super::view::parts::pull_href;
-use super::view::pulls::{PullsQuery, pulls_page};
+use super::view::pulls::{PullsPage, PullsQuery, pulls_page};
 use super::view::queue::{QueuePage, queue_page};
 use super::view::repository::{branch_page, repository_page};
-use super::view::review::{ReviewPage, ReviewQuery, Visitor, review_page, unreviewed_page};
+use super::view::review::{ReviewPage, ReviewQuery, View, Visitor, review_page, shown, unreviewed_page};
 use super::view::settings::{SettingsPage, settings_page};
 use crate::db::{PullFilter, PullRow, RepositoryRow, ReviewRow};
 use crate::domain::{DrvPath, RepositoryName, ReviewId};
@@ -31,12 +31,15 @@ fn page(markup: Markup) -> HttpResponse {
 }
 
 /// `GET /`
-pub async fn pulls(site: web::Data<Site>, pairs: Pairs) -> Page {
+pub async fn pulls(site: web::Data<Site>, pairs: Pairs, request: HttpRequest) -> Page {
     let query = PullsQuery::parse(&pairs).map_err(Fault::bad_request)?;
     let filter = PullFilter { repository: query.repository.clone(), state: query.state, order: query.order };
-    let rows = site.house.db.pulls(filter).await?;
-    let repositories = site.house.db.repositories().await?;
-    Ok(page(pulls_page(&rows, &repositories, &query, Timestamp::now())))
+    let rows = site.lists.pulls(&site.house.db, filter).await?;
+    let repositories = site.lists.repositories(&site.house.db).await?;
+    let rows = rows.iter().collect::<Vec<_>>();
+    with_orders(&request, |visitor| {
+        pulls_page(&PullsPage { rows: &rows, repositories: &repositories, query: &query, visitor, now: Timestamp::now() })
+    })
 }
 
 /// A repository that is served.
@@ -122,12 +125,28 @@ async fn show_review(
     request: &HttpRequest,
 ) -> Page {
     let report = site.report(row).await?;
+    let seconds = if query.view == View::Overview {
+        let sides = shown(&report, query).into_iter().flat_map(|change| [&change.base, &change.head]);
+        let drvs = sides.flatten().map(|side| side.drv.clone()).collect();
+        site.house.db.build_seconds(drvs).await?
+    } else {
+        HashMap::new()
+    };
     let csrf = csrf::token(request)?;
     let may_not = csrf::may_act(request).err().map(|fault| fault.message);
     let visitor = Visitor { csrf: &csrf, may_not: may_not.as_deref() };
     let alarms = site.house.db.alarms_of_review(&row.id).await?;
-    let view =
-        ReviewPage { report: &report, row: Some(row), pull, reviews, query, alarms: &alarms, visitor, now: Timestamp::now() };
+    let view = ReviewPage {
+        report: &report,
+        seconds: &seconds,
+        row: Some(row),
+        pull,
+        reviews,
+        query,
+        alarms: &alarms,
+        visitor,
+        now: Timestamp::now(),
+    };
     Ok(HttpResponse::Ok()
         .content_type("text/html; charset=utf-8")
         .insert_header((SET_COOKIE, csrf::cookie(&csrf)))

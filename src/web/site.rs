@@ -3,9 +3,13 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use actix_web::web;
+
 use super::fault::Fault;
 use super::guard::Answers;
 use super::kept::Kept;
+use super::lists::Lists;
+use super::view::review::Reported;
 use super::view::tree::Tree;
 use crate::actors::house::House;
 use crate::db::ReviewRow;
@@ -16,7 +20,8 @@ pub struct Site {
     pub answers: Answers,
     pub opened: jiff::Timestamp,
     pub trees: Kept<Tree>,
-    reports: Mutex<VecDeque<(ReviewRow, Arc<Report>)>>,
+    pub lists: Lists,
+    reports: Mutex<VecDeque<(ReviewRow, Arc<Reported>)>>,
 }
 
 /// A report of ten thousand changes takes some tens of megabytes.
@@ -29,18 +34,20 @@ impl Site {
             answers: Answers::default(),
             opened: jiff::Timestamp::now(),
             trees: Kept::new(REPORTS),
+            lists: Lists::default(),
             reports: Mutex::default(),
         }
     }
 
     /// The report of a review: the stored one, or as much of one as its row tells. The row, read a moment ago, says whether a
     /// report that was unpacked before still holds.
-    pub async fn report(&self, row: &ReviewRow) -> Result<Arc<Report>, Fault> {
+    pub async fn report(&self, row: &ReviewRow) -> Result<Arc<Reported>, Fault> {
         if let Some(report) = self.kept(row) {
             return Ok(report);
         }
-        let Some(report) = self.house.db.report(&row.id).await? else { return Ok(Arc::new(of_row(row))) };
-        let report = Arc::new(report);
+        let Some(report) = self.house.db.report(&row.id).await? else { return Ok(Arc::new(Reported::new(of_row(row)))) };
+        // a large one takes some tens of milliseconds, in which the others would wait
+        let report = web::block(move || Arc::new(Reported::new(report))).await.map_err(Fault::internal)?;
         let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
         reports.retain(|(kept, _)| kept.id != row.id);
         reports.push_front((row.clone(), report.clone()));
@@ -48,7 +55,7 @@ impl Site {
         Ok(report)
     }
 
-    fn kept(&self, row: &ReviewRow) -> Option<Arc<Report>> {
+    fn kept(&self, row: &ReviewRow) -> Option<Arc<Reported>> {
         let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
         let at = reports.iter().position(|(kept, _)| kept == row)?;
         let entry = reports.remove(at)?;

@@ -1,133 +1,96 @@
-//! The list of pull requests that wait for a decision.
+//! The list of pull requests that wait for a decision: those that can be merged first, with the button that does it.
+
+mod query;
+
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use maud::{Markup, html};
+
+pub use query::PullsQuery;
+use query::{ORDERS, STATES, VERDICTS};
 
 use super::icons::{Icon, icon};
 use super::layout::{Frame, Place, page};
 use super::pager::Pager;
 use super::parts::{
-    Tone, ago, chip, count, decision_chip, lines_delta, pull_href, pull_state_chip, query_value, repository_href, state_chip,
-    thousands,
+    Tone, ago, chip, count, decision_chip, lines_delta, pull_href, pull_state_chip, repository_href, state_chip, thousands,
 };
-use crate::db::{PullOrder, PullRow, PullState, RepositoryRow, ReviewRow};
-use crate::domain::RepositoryName;
+use super::review::Visitor;
+use crate::db::{PullRow, PullState, RepositoryRow, ReviewRow};
 use crate::review::report::{Decision, State};
 
-const PER_PAGE: usize = 100;
+const PER_PAGE: usize = 50;
+/// So many can be merged without another click; the others are on pages of their own.
+const READY: usize = 20;
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PullsQuery {
-    pub repository: Option<RepositoryName>,
-    /// `None`: of every state.
-    pub state: Option<PullState>,
-    pub order: PullOrder,
-    pub text: String,
-    pub page: usize,
+/// A pull request and its current review.
+pub type Row = (PullRow, Option<ReviewRow>);
+
+pub struct PullsPage<'a> {
+    pub rows: &'a [&'a Row],
+    pub repositories: &'a [RepositoryRow],
+    pub query: &'a PullsQuery,
+    pub visitor: Visitor<'a>,
+    pub now: Timestamp,
 }
 
-const STATES: [(&str, &str, Option<PullState>); 4] = [
-    ("open", "open", Some(PullState::Open)),
-    ("merged", "merged", Some(PullState::Merged)),
-    ("closed", "closed", Some(PullState::Closed)),
-    ("all", "all", None),
-];
-const ORDERS: [(&str, &str, PullOrder); 4] = [
-    ("rebuilds", "fewest rebuilds first", PullOrder::Rebuilds),
-    ("updated", "last changed first", PullOrder::Updated),
-    ("created", "newest first", PullOrder::Created),
-    ("number", "by number", PullOrder::Number),
-];
-
-impl PullsQuery {
-    /// Without a word about it, a page shows what is open, fewest rebuilds first: what is decided quickest.
-    pub fn parse(pairs: &[(String, String)]) -> Result<Self, String> {
-        let mut query = Self { state: Some(PullState::Open), order: PullOrder::Rebuilds, page: 1, ..Self::default() };
-        for (name, value) in pairs.iter().filter(|(_, value)| !value.is_empty()) {
-            match name.as_str() {
-                "repository" => query.repository = Some(RepositoryName::new(value)),
-                "state" => {
-                    let found = STATES.into_iter().find(|(code, ..)| code == value);
-                    query.state = found
-                        .ok_or_else(|| format!("The state of a pull request is open, merged, closed or all, not “{value}”."))?
-                        .2;
-                }
-                "order" => {
-                    let found = ORDERS.into_iter().find(|(code, ..)| code == value);
-                    query.order =
-                        found.ok_or_else(|| format!("The order is rebuilds, updated, created or number, not “{value}”."))?.2;
-                }
-                "q" => query.text = value.trim().to_owned(),
-                "page" => {
-                    query.page =
-                        value.parse().ok().filter(|n| *n > 0).ok_or_else(|| format!("“{value}” is not the number of a page."))?
-                }
-                _ => {}
-            }
-        }
-        Ok(query)
-    }
-
-    fn state_code(&self) -> &'static str {
-        STATES.into_iter().find(|(.., state)| *state == self.state).map_or("all", |(code, ..)| code)
-    }
-
-    fn order_code(&self) -> &'static str {
-        ORDERS.into_iter().find(|(.., order)| *order == self.order).map_or("rebuilds", |(code, ..)| code)
-    }
-
-    fn href(&self, change: impl FnOnce(&mut Self)) -> String {
-        let mut query = self.clone();
-        change(&mut query);
-        let mut href = format!("?state={}&order={}", query.state_code(), query.order_code());
-        if let Some(repository) = &query.repository {
-            href.push_str(&format!("&repository={}", query_value(repository.as_str())));
-        }
-        if !query.text.is_empty() {
-            href.push_str(&format!("&q={}", query_value(&query.text)));
-        }
-        if query.page > 1 {
-            href.push_str(&format!("&page={}", query.page));
-        }
-        href
-    }
-
-    pub fn matches(&self, pull: &PullRow) -> bool {
-        let haystack =
-            format!("{} #{} {} {} {}", pull.repository, pull.number, pull.title, pull.author, pull.branch).to_lowercase();
-        self.text.split_whitespace().all(|word| haystack.contains(&word.to_lowercase()))
-    }
-}
-
-pub fn pulls_page(
-    rows: &[(PullRow, Option<ReviewRow>)],
-    repositories: &[RepositoryRow],
-    query: &PullsQuery,
-    now: Timestamp,
-) -> Markup {
-    let matching = rows.iter().filter(|(pull, _)| query.matches(pull)).collect::<Vec<_>>();
-    let pager = Pager::new(query.page, PER_PAGE, matching.len());
+pub fn pulls_page(view: &PullsPage<'_>) -> Markup {
+    let PullsPage { rows, repositories, query, .. } = view;
+    let matching = rows.iter().copied().filter(|(pull, review)| query.matches(pull, review.as_ref()));
+    // who asks for one verdict wants one list
+    let (ready, others): (Vec<_>, Vec<_>) = matching.partition(|row| query.verdict.is_none() && is_ready(row));
+    let pager = Pager::new(query.page, PER_PAGE, others.len());
+    let columns = Columns { repository: repositories.len() > 1, merge: Some(&view.visitor), query: Some(query), now: view.now };
+    let all_ready = query.href(|query| query.verdict = Some(Decision::Mergeable));
     let content = html! {
         div.page-head { h1 { "Pull requests" } }
         (problems(repositories))
-        section.panel aria-label="Pull requests" {
-            (filters(query, repositories))
-            div #list data-live {
-                @if matching.is_empty() { (nothing(rows.is_empty(), repositories, query)) }
-                @else { (table(pager.slice(&matching), repositories.len() > 1, now)) }
-                (pager.bar("pull requests", |page| query.href(|query| query.page = page)))
+        // one form for all merge buttons: each names its review and the head that it shows
+        form #merge method="post" hidden { input type="hidden" name="csrf" value=(view.visitor.csrf); input type="hidden" name="back" value="list"; }
+        section.panel aria-label="Search" { (filters(query, rows, repositories)) }
+        div.stack #ready data-live {
+            @if !ready.is_empty() && pager.page == 1 {
+                section.panel.ready aria-labelledby="ready-title" {
+                    div.panel-head {
+                        h2 #ready-title { "Ready to merge" }
+                        span.muted { (count(ready.len() as u64, "pull request", "pull requests")) }
+                        @if let Some(why) = view.visitor.may_not { span.muted.small.end { "Merging: " (why) } }
+                    }
+                    (table(&ready[..ready.len().min(READY)], &columns))
+                    @if ready.len() > READY { p.panel-foot { a href=(all_ready) { "All " (thousands(ready.len() as u64)) " that are ready" } } }
+                }
             }
+        }
+        section.panel #list data-live aria-labelledby="list-title" {
+            div.panel-head {
+                h2 #list-title { @if query.state == Some(PullState::Open) && query.verdict.is_none() { "Waiting for a decision" } @else { "Found" } }
+                span.muted { (count(others.len() as u64, "pull request", "pull requests")) }
+            }
+            @if others.is_empty() { (nothing(rows, !ready.is_empty(), repositories, query)) }
+            @else { (table(pager.slice(&others), &columns)) }
+            (pager.bar("pull requests", |page| query.href(|query| query.page = page)))
         }
     };
     page(&Frame::new("Pull requests", Place::Pulls).about("list"), &content)
 }
 
-fn nothing(none_at_all: bool, repositories: &[RepositoryRow], query: &PullsQuery) -> Markup {
+/// A decision that a click carries out.
+fn is_ready((pull, review): &Row) -> bool {
+    let decided = |review: &ReviewRow| review.decision == Decision::Mergeable && review.head_rev == pull.head;
+    pull.state == PullState::Open && review.as_ref().is_some_and(decided)
+}
+
+fn nothing(rows: &[&Row], some_are_ready: bool, repositories: &[RepositoryRow], query: &PullsQuery) -> Markup {
+    let all = query.href(|query| {
+        *query = PullsQuery { state: query.state, order: query.order, page: 1, ..PullsQuery::default() };
+    });
     html! {
         p.empty {
             @if repositories.is_empty() { "No repository is configured yet." }
-            @else if none_at_all { "No pull request is " (query.state_code()) "." }
-            @else { "No pull request matches. " a href=(query.href(|query| query.text.clear())) { "Show all" } }
+            @else if rows.is_empty() { "No pull request is " (query.state_code()) "." }
+            @else if some_are_ready { "Nothing else waits." }
+            @else { "No pull request matches. " a href=(all) { "Show all" } }
         }
     }
 }
@@ -145,18 +108,25 @@ pub fn problems(repositories: &[RepositoryRow]) -> Markup {
     }
 }
 
-fn filters(query: &PullsQuery, repositories: &[RepositoryRow]) -> Markup {
+fn filters(query: &PullsQuery, rows: &[&Row], repositories: &[RepositoryRow]) -> Markup {
+    let mut authors: BTreeSet<&str> = rows.iter().map(|(pull, _)| pull.author.as_str()).collect();
+    authors.extend(query.author.as_deref());
     html! {
         div.filters {
             div.chips role="group" aria-label="State" {
                 @for (_, words, state) in STATES {
-                    a.chip href=(query.href(|query| (query.state, query.page) = (state, 1))) aria-current=[(query.state == state).then_some("true")] { (words) }
+                    a.chip href=(query.href(|query| query.state = state)) aria-current=[(query.state == state).then_some("true")] { (words) }
                 }
             }
             form method="get" role="search" data-auto {
                 input type="hidden" name="state" value=(query.state_code());
                 label.visually-hidden for="q" { "Search pull requests" }
                 input #q type="search" name="q" value=(query.text) placeholder="Search title, author, branch" autocomplete="off";
+                label.visually-hidden for="verdict" { "Verdict" }
+                select #verdict name="verdict" {
+                    option value="" { "any verdict" }
+                    @for (code, verdict) in VERDICTS { option value=(code) selected[query.verdict == Some(verdict)] { (code) } }
+                }
                 @if repositories.len() > 1 {
                     label.visually-hidden for="repository" { "Repository" }
                     select #repository name="repository" {
@@ -164,48 +134,95 @@ fn filters(query: &PullsQuery, repositories: &[RepositoryRow]) -> Markup {
                         @for row in repositories { option value=(row.name) selected[query.repository.as_ref() == Some(&row.name)] { (row.name) } }
                     }
                 }
+                label.visually-hidden for="author" { "Author" }
+                select #author name="author" {
+                    option value="" { "any author" }
+                    @for author in authors { option value=(author) selected[query.author.as_deref() == Some(author)] { (author) } }
+                }
                 label.visually-hidden for="order" { "Order" }
                 select #order name="order" { @for (code, words, order) in ORDERS { option value=(code) selected[query.order == order] { (words) } } }
                 button { "Search" }
+                @if query.is_filtered() { a href=(query.href(|query| *query = PullsQuery { state: query.state, order: query.order, page: 1, ..PullsQuery::default() })) { "Show all" } }
             }
         }
     }
 }
 
-pub fn table(rows: &[&(PullRow, Option<ReviewRow>)], several_repositories: bool, now: Timestamp) -> Markup {
+/// What a table of pull requests shows besides what each does.
+pub struct Columns<'a> {
+    /// There are several repositories.
+    pub repository: bool,
+    /// Buttons, and who sees them; they belong to the form `merge` of their page.
+    pub merge: Option<&'a Visitor<'a>>,
+    /// A click on an author narrows this list.
+    pub query: Option<&'a PullsQuery>,
+    pub now: Timestamp,
+}
+
+impl Columns<'_> {
+    pub fn plain(now: Timestamp) -> Self {
+        Self { repository: false, merge: None, query: None, now }
+    }
+}
+
+pub fn table(rows: &[&Row], columns: &Columns<'_>) -> Markup {
+    let merge = columns.merge.filter(|_| rows.iter().any(|row| is_ready(row)));
     html! {
         div.scroll {
-            table.cards {
+            table.cards.pulls {
                 thead {
                     tr {
                         th scope="col" { "Verdict" } th scope="col" { "Pull request" } th.num scope="col" { "Newly failing" } th.num scope="col" { "Rebuilds" }
-                        th.num scope="col" { "Lines" } th scope="col" { "Author" } th scope="col" { "Changed" }
+                        th.num scope="col" { "Lines" } th scope="col" { "Author" } th scope="col" { "Age" }
+                        @if merge.is_some() { th scope="col" { span.visually-hidden { "Merge" } } }
                     }
                 }
-                tbody { @for (pull, review) in rows { (row(pull, review.as_ref(), several_repositories, now)) } }
+                tbody { @for row in rows { (self::row(row, columns, merge)) } }
             }
         }
     }
 }
 
-fn row(pull: &PullRow, review: Option<&ReviewRow>, several_repositories: bool, now: Timestamp) -> Markup {
+fn row(row: &Row, columns: &Columns<'_>, merge: Option<&Visitor<'_>>) -> Markup {
+    let (pull, review) = row;
+    let review = review.as_ref();
+    let href = pull_href(&pull.repository, pull.number);
     html! {
         tr data-row {
             td { (verdict(pull, review)) }
             td {
-                a data-go href=(pull_href(&pull.repository, pull.number)) { (pull.title) } " " span.muted { "#" (pull.number) }
+                a data-go href=(href) { (pull.title) } " " span.muted { "#" (pull.number) }
                 @if pull.state != PullState::Open { " " (pull_state_chip(pull.state)) }
                 span.sub {
-                    @if several_repositories { a href=(repository_href(&pull.repository)) { (pull.repository) } " · " }
+                    @if columns.repository { a href=(repository_href(&pull.repository)) { (pull.repository) } " · " }
                     code { (pull.branch) } " into " code { (pull.base_branch) }
                 }
                 @if let Some(review) = review { @if !review.summary.is_empty() { span.sub { (review.summary) } } }
             }
-            td.num data-label="Newly failing" { (figure(review, |review| review.newly_failing)) }
+            td.num data-label="Newly failing" {
+                @match review.filter(|review| review.newly_failing > 0) {
+                    // one click to the causes and the ends of their logs
+                    Some(review) => a.chip.bad href={ (href) "#failures" } { (icon(Icon::Cross)) b { (thousands(review.newly_failing)) } span.visually-hidden { "newly failing: causes and logs" } },
+                    None => (figure(review, |review| review.newly_failing)),
+                }
+            }
             td.num data-label="Rebuilds" { (figure(review, |review| review.rebuilds)) }
             td.num data-label="Lines" { (lines_delta(pull.additions, pull.deletions)) }
-            td data-label="Author" { (pull.author) }
-            td.nowrap data-label="Changed" { (ago(pull.updated_at, now)) }
+            td data-label="Author" {
+                @match columns.query {
+                    Some(query) => a.plain href=(query.href(|query| query.author = Some(pull.author.clone()))) { (pull.author) },
+                    None => (pull.author),
+                }
+            }
+            td.nowrap data-label="Age" { (ago(pull.created_at, columns.now)) @if pull.updated_at > pull.created_at { span.sub { "changed " (ago(pull.updated_at, columns.now)) } } }
+            @if let Some(visitor) = merge {
+                td.orders {
+                    @if let Some(review) = review.filter(|_| is_ready(row)) {
+                        button.primary form="merge" formaction={ "/api/reviews/" (review.id) "/merge" } name="head" value=(pull.head)
+                          disabled[visitor.may_not.is_some()] title=[visitor.may_not] { "Merge" span.visually-hidden { " #" (pull.number) ", " (pull.title) } }
+                    }
+                }
+            }
         }
     }
 }
@@ -235,7 +252,5 @@ fn figure(review: Option<&ReviewRow>, of: impl Fn(&ReviewRow) -> u64) -> Markup 
     }
 }
 
-/// `3 open pull requests`
-pub fn open_count(rows: usize) -> String {
-    count(rows as u64, "open pull request", "open pull requests")
-}
+#[cfg(test)]
+mod tests;

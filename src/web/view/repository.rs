@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use super::layout::{Frame, Place, page};
 use super::parts::{ago, branch_href};
-use super::pulls;
+use super::pulls::{self, Columns};
 use crate::db::{PullRow, PullState, RepositoryRow, ReviewRow};
 
 pub fn repository_page(row: &RepositoryRow, pulls: &[(PullRow, Option<ReviewRow>)], now: Timestamp) -> Markup {
@@ -51,7 +51,7 @@ fn section(title: &str, id: &str, rows: &[&(PullRow, Option<ReviewRow>)], none: 
     html! {
         section.panel #(id) data-live aria-labelledby={ (id) "-title" } {
             div.panel-head { h2 #{ (id) "-title" } { (title) } }
-            @if rows.is_empty() { p.empty { (none) } } @else { (pulls::table(rows, false, now)) }
+            @if rows.is_empty() { p.empty { (none) } } @else { (pulls::table(rows, &Columns::plain(now))) }
         }
     }
 }
