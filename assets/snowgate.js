@@ -18,7 +18,7 @@ function keepsFocus(part) {
 
 // Where a link leads or what a button orders: it is the same one after the part was replaced.
 function aim(element) {
-  return element.getAttribute("href") || element.form?.getAttribute("action");
+  return element.getAttribute("href") || element.getAttribute("formaction") || element.form?.getAttribute("action");
 }
 
 async function refresh() {
@@ -354,5 +354,6 @@ document.getElementById("keys-button")?.addEventListener("click", () => document
 for (const field of document.querySelectorAll("form[data-auto] select")) field.addEventListener("change", () => field.form.requestSubmit());
 // An order that was already sent is not sent twice.
 document.addEventListener("submit", (event) => {
-  if (event.target.method === "post") setTimeout(() => event.target.querySelectorAll("button").forEach((button) => { button.disabled = true; }), 0);
+  const again = event.submitter?.hasAttribute("formaction") ? [event.submitter] : event.target.querySelectorAll("button");
+  if (event.target.method === "post") setTimeout(() => again.forEach((button) => { button.disabled = true; }), 0);
 });

@@ -1,25 +1,31 @@
 //! The page that answers "should I merge this?": the verdict and its reasons, then what newly fails and why, what else changed,
 //! and what it cost.
 
+mod actions;
 mod evaluation;
 mod failures;
 mod glance;
+mod index;
 mod packages;
 mod query;
 mod timeline;
 mod verdict;
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use maud::{Markup, html};
 
+pub use index::Reported;
+pub use packages::shown;
 pub use query::{ReviewQuery, Sort, View};
 
 use super::icons::{Icon, icon};
 use super::layout::{Frame, Place, page};
 use super::parts::{ago, branch_href, drv_link, lines_delta, pull_state_chip, repository_href, short_rev, state_chip};
 use crate::db::{EvalAlarm, PullRow, ReviewRow};
-use crate::domain::AttrPath;
-use crate::review::report::{Report, State};
+use crate::domain::{AttrPath, DrvPath};
+use crate::review::report::State;
 
 /// Who looks, as far as the page's buttons go.
 pub struct Visitor<'a> {
@@ -30,7 +36,9 @@ pub struct Visitor<'a> {
 }
 
 pub struct ReviewPage<'a> {
-    pub report: &'a Report,
+    pub report: &'a Reported,
+    /// What the last build of each derivation in the table took.
+    pub seconds: &'a HashMap<DrvPath, f64>,
     /// The review's row, where the report comes from the database.
     pub row: Option<&'a ReviewRow>,
     pub pull: Option<&'a PullRow>,
@@ -86,12 +94,12 @@ pub fn content(view: &ReviewPage<'_>) -> Markup {
         (alarms(view))
         @if !waits(view) { (verdict::progress(report)) }
         (verdict::verdict(view))
-        (tabs(view.query))
+        div.steer { (tabs(view.query)) (actions::actions(view)) }
         @match view.query.view {
             View::Overview => {
                 div.stack #failures data-live { (failures::failures(report, view.query)) }
                 (glance::glance(report, view.query))
-                (packages::packages(report, view.query))
+                (packages::packages(report, view.query, view.seconds))
                 (evaluation::errors(report, view.query))
                 (evaluation::costs(report))
             }

@@ -44,7 +44,6 @@ pub fn verdict(view: &ReviewPage<'_>) -> Markup {
                     @if waits(view) { (stranger()) } @else { p { (without_heading(&report.verdict.summary, words)) } }
                     @if let Some(error) = error { p { (error) } }
                 }
-                @if !waits(view) { (actions(view)) }
             }
             div.verdict-body {
                 (superseded(view))
@@ -87,18 +86,6 @@ fn stranger() -> Markup {
         p {
             "Its author may not write to the repository. Nothing of it is evaluated or built, for that would run its code on this machine. "
             "It begins when the configuration trusts its author: " code { "[github.policy]" } ", docs/github.md."
-        }
-    }
-}
-
-fn actions(view: &ReviewPage<'_>) -> Markup {
-    let open = is_open(view.report.state);
-    let (action, sign, words) = if open { ("cancel", Icon::Stop, "Cancel") } else { ("rerun", Icon::Again, "Run again") };
-    html! {
-        form.verdict-actions method="post" action={ "/api/reviews/" (view.report.id) "/" (action) } {
-            input type="hidden" name="csrf" value=(view.visitor.csrf);
-            button disabled[view.visitor.may_not.is_some()] { (icon(sign)) (words) }
-            @if let Some(why) = view.visitor.may_not { p { (why) } }
         }
     }
 }
