@@ -17,7 +17,7 @@ use super::scheduler::DrainError;
 use crate::build::snapshot::{BuilderRow, Snapshot};
 use crate::config::Settings;
 use crate::db::{Db, DbError};
-use crate::domain::{DrvPath, JobsetName, RepositoryName, ReviewId, System};
+use crate::domain::{DrvPath, JobsetName, RepositoryName, ReviewId, System, UserId};
 use crate::eval::Confinement;
 use crate::eval::trace::Tracing;
 use crate::forge::github::GitHub;
@@ -50,6 +50,8 @@ pub trait Staff: Send + Sync {
     fn rerun(&self, review: ReviewId) -> BoxFuture<'static, Result<(), ActionError>>;
     fn cancel(&self, review: ReviewId) -> BoxFuture<'static, Result<(), ActionError>>;
     fn bump(&self, review: ReviewId) -> BoxFuture<'static, Result<(), ActionError>>;
+    /// `by`: whoever uses this machine, where it is nobody.
+    fn allow(&self, review: ReviewId, by: Option<UserId>) -> BoxFuture<'static, Result<(), ActionError>>;
     fn drain(&self, builder: String, on: bool) -> BoxFuture<'static, Result<(), ActionError>>;
     /// `None`: this server has nothing to do with forges elsewhere.
     fn github(&self) -> Option<Arc<GitHub>>;
@@ -224,6 +226,11 @@ impl House {
     /// Ends a review that is under way.
     pub async fn cancel(&self, review: ReviewId) -> Result<(), ActionError> {
         self.staff.cancel(review).await
+    }
+
+    /// Lets a stranger's change be evaluated and built: this head of it.
+    pub async fn allow(&self, review: ReviewId, by: Option<UserId>) -> Result<(), ActionError> {
+        self.staff.allow(review, by).await
     }
 
     /// What the review still has to build goes before what others have.

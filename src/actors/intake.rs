@@ -24,7 +24,7 @@ use super::scheduler::Retry;
 use crate::config::github::Policy;
 use crate::config::server::{Repository as Configured, Settings};
 use crate::db::{NewReview, PullFilter, PullRow, PullState, RepositoryRow, ReviewRow};
-use crate::domain::{CommitId, RepositoryName, ReviewId, System};
+use crate::domain::{CommitId, RepositoryName, ReviewId, System, UserId};
 use crate::forge::github::GitHub;
 use crate::forge::github::event::RepositoryId;
 use crate::forge::local::LocalForge;
@@ -123,6 +123,15 @@ pub struct RerunAs {
 #[derive(Clone, Message)]
 #[rtype(result = "Result<(), ActionError>")]
 pub struct Cancel(pub ReviewId);
+
+/// Somebody who may lets a stranger's change be evaluated and built.
+#[derive(Clone, Message)]
+#[rtype(result = "Result<(), ActionError>")]
+pub struct Allow {
+    pub review: ReviewId,
+    /// `None`: whoever uses this machine.
+    pub by: Option<UserId>,
+}
 
 /// An alarm of the self-check: every review that may have relied on what was wrong is begun again. Tells whether all repositories
 /// could be looked at.
@@ -345,6 +354,15 @@ impl Handler<Cancel> for Intake {
     }
 }
 
+impl Handler<Allow> for Intake {
+    type Result = ResponseActFuture<Self, Result<(), ActionError>>;
+
+    fn handle(&mut self, Allow { review, by }: Allow, _: &mut Context<Self>) -> Self::Result {
+        let (visit, forges) = (self.visit(), self.forges());
+        Box::pin(async move { visit.allow(&forges, &review, by).await }.into_actor(self))
+    }
+}
+
 impl Handler<Distrust> for Intake {
     type Result = ResponseActFuture<Self, Result<Seen, crate::db::DbError>>;
 
@@ -386,6 +404,27 @@ impl Visit {
             )),
             _ => Ok(()),
         }
+    }
+
+    /// The permission is for the head that the review is of; the row first: after a kill it is begun like any other that was open.
+    async fn allow(
+        &self,
+        forges: &BTreeMap<RepositoryName, Arc<dyn Forge>>,
+        review: &ReviewId,
+        by: Option<UserId>,
+    ) -> Result<(), ActionError> {
+        let row = self.row(review).await?;
+        let forge = forges.get(&row.repository);
+        let forge = forge.ok_or_else(|| ActionError::NotNow(format!("{} is not watched any more", row.repository)))?;
+        self.is_current(&row).await?;
+        let Some(number) = row.number.filter(|_| row.waits()) else {
+            return Err(ActionError::NotNow("the review does not wait for a permission".into()));
+        };
+        if self.reviews.desk().db.allow_review(&row.id, &row.repository, number, &row.head_rev, by).await? {
+            let (base, head) = (revision(row.base_rev, row.base_ref), revision(row.head_rev, row.head_ref));
+            self.reviews.begin(self.order(&**forge, row.id, Some(number), base, head, row.created_at, Wishes::default()));
+        }
+        Ok(())
     }
 
     async fn read(&self, forge: &dyn Forge) -> Result<RepositoryState, Unread> {

@@ -12,7 +12,7 @@ use super::config::Config;
 use super::evaluator::{self, Evaluator};
 use super::house::{ActionError, ActorHealth, Away, EvaluatorFacts, InForce, Limiting, Staff};
 use super::intake::github::{Delivered, Register};
-use super::intake::{Cancel, Intake, Rerun};
+use super::intake::{Allow, Cancel, Intake, Rerun};
 use super::outbox::Outbox;
 use super::pool::Pool;
 use super::post::Post;
@@ -22,7 +22,7 @@ use super::scheduler::{BuilderSnapshot, Bump, Drain, QueueSnapshot, Scheduler};
 use crate::build::snapshot::{BuilderRow, Snapshot};
 use crate::config::Settings;
 use crate::config::watch::Live;
-use crate::domain::ReviewId;
+use crate::domain::{ReviewId, UserId};
 use crate::forge::github::GitHub;
 use crate::forge::github::event::Event;
 use crate::forge::github::manifest::Registered;
@@ -109,6 +109,11 @@ impl Staff for Posts {
     fn cancel(&self, review: ReviewId) -> BoxFuture<'static, Result<(), ActionError>> {
         let intake = self.intake.clone();
         async move { intake.ask(Cancel(review)).await? }.boxed()
+    }
+
+    fn allow(&self, review: ReviewId, by: Option<UserId>) -> BoxFuture<'static, Result<(), ActionError>> {
+        let intake = self.intake.clone();
+        async move { intake.ask(Allow { review, by }).await? }.boxed()
     }
 
     fn bump(&self, review: ReviewId) -> BoxFuture<'static, Result<(), ActionError>> {

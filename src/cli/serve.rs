@@ -25,6 +25,7 @@ use crate::config::watch::Live;
 use crate::config::{Settings, StateDir};
 use crate::db::Db;
 use crate::forge::github::GitHub;
+use crate::web::sign_in::Entrance;
 
 #[derive(Args)]
 pub struct Arguments {
@@ -148,6 +149,7 @@ async fn with_database(
         let hire = move || std::future::ready(Some(Clerk::new(tools.clone())));
         supervise("clerk", clerk::MAILBOX, closing.clone(), Tenure::Permanent, hire, || {})
     };
+    let entrance = Entrance::open(settings, state, &url, db.clone()).map_err(|error| Fault::Configuration(error.to_string()))?;
     let live = live.map(Arc::new);
     let config = live.clone().map(|live| {
         let (agenda, intake, db) = (agenda.clone(), intake.clone(), db.clone());
@@ -176,7 +178,7 @@ async fn with_database(
         live,
     };
     let house = House::new(db, opened.desk.logs.clone(), events, closing.clone(), Arc::new(posts));
-    let mut serving = Box::pin(crate::web::serve(house, listener));
+    let mut serving = Box::pin(crate::web::serve(house, Some(entrance), listener));
     ready(&url);
     let ended = tokio::select! {
         ended = &mut serving => ended,

@@ -8,6 +8,7 @@ pub mod github;
 pub mod repository;
 pub mod server;
 pub mod shown;
+pub mod sign_in;
 pub mod slots;
 pub mod state_dir;
 #[cfg(test)]

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::builders::{Builder, SshBuilder};
 use super::document::{self, Document};
 use super::github::GitHub;
+use super::sign_in::SignIn;
 use super::slots::Big;
 use super::worker::Worker;
 use super::{ConfigError, StateDir};
@@ -40,6 +41,7 @@ pub struct Settings {
     pub worker: Worker,
     pub github: GitHub,
     pub limits: Limits,
+    pub sign_in: SignIn,
     pub log: Log,
 }
 
@@ -178,6 +180,7 @@ impl Default for Settings {
             worker: Worker::default(),
             github: GitHub::default(),
             limits: Limits::default(),
+            sign_in: SignIn::default(),
             log: Log::default(),
         }
     }
@@ -286,6 +289,9 @@ impl Settings {
         if self.state_dir.as_ref().is_some_and(|dir| !dir.is_absolute()) {
             return Err(document.fault(&["state_dir"], "`state_dir` must be an absolute path"));
         }
+        if self.sign_in.key_file.as_ref().is_some_and(|file| !file.is_absolute()) {
+            return Err(document.fault(&["sign_in", "key_file"], "`sign_in.key_file` must be an absolute path"));
+        }
         if self.public_url.as_ref().is_some_and(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
             return Err(document.fault(&["public_url"], "`public_url` must begin with http:// or https://"));
         }
@@ -303,6 +309,7 @@ impl Settings {
             (["worker", "daemons"], Some(u64::from(self.worker.daemons))),
             (["github", "poll_seconds"], Some(self.github.poll_seconds)),
             (["limits", "poll_seconds"], Some(self.limits.poll_seconds)),
+            (["sign_in", "session_days"], Some(u64::from(self.sign_in.session_days))),
         ];
         for (path, value) in at_least_one {
             if value == Some(0) {

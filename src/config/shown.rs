@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::Settings;
 
 /// Keys whose edits apply at once; all others apply at the next start.
-const AT_ONCE: [&str; 12] = [
+const AT_ONCE: [&str; 14] = [
     "repository",
     "builder",
     "build.machines_file",
@@ -22,6 +22,8 @@ const AT_ONCE: [&str; 12] = [
     "github.policy.trust",
     "github.policy.trusted",
     "limits.poll_seconds",
+    "sign_in.session_days",
+    "sign_in.administrators",
 ];
 
 /// One key.

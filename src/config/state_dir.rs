@@ -39,6 +39,11 @@ impl StateDir {
         self.root.join("lock")
     }
 
+    /// What cookies are signed and tokens are encrypted with, where no other key is configured.
+    pub fn sign_in_key(&self) -> PathBuf {
+        self.root.join("sign-in.key")
+    }
+
     /// Build logs.
     pub fn logs(&self) -> PathBuf {
         self.root.join("logs")

@@ -74,6 +74,9 @@ fn a_wrong_value_is_named_with_its_key_and_line() {
             "[github.policy]\ntrust = \"writer\"",
             "line 2: `github.policy.trust`: unknown variant `writer`, expected one of `nobody`, `writers`, `members`, `everyone`",
         ),
+        ("[sign_in]\nsession_days = 0", "line 2: `sign_in.session_days` must be at least 1"),
+        ("[sign_in]\nkey_file = \"key\"", "line 2: `sign_in.key_file` must be an absolute path"),
+        ("[sign_in]\nadministrators = [\"ann\"]", "line 2: `sign_in.administrators`: invalid type: string \"ann\", expected u64"),
         ("public_url = \"gate.example.org\"", "line 1: `public_url` must begin with http:// or https://"),
         ("state_dir = \"state\"", "line 1: `state_dir` must be an absolute path"),
         ("[[repository]]\nname = \"a/b\"", "line 1: `repository`: missing field `path`"),
@@ -224,6 +227,7 @@ fn settings() -> impl Strategy<Value = Settings> {
     (own, proptest::collection::vec(repository, 0..4), eval, build, 1..1000u64).prop_map(
         |((listen, state_dir, public_url, filter), repositories, eval, build, poll_seconds)| Settings {
             builders: Vec::new(),
+            sign_in: super::sign_in::SignIn::default(),
             listen,
             state_dir: state_dir.map(|dir| format!("/{dir}").into()),
             public_url: public_url.map(|url| format!("https://{url}")),

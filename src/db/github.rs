@@ -8,7 +8,9 @@ use diesel::sqlite::SqliteConnection;
 
 use super::columns::{integer, now};
 use super::schema::reviews as v;
-use super::schema::{branch_numbers as n, github_repositories as g, installations as i, pulls as p, repositories as r};
+use super::schema::{
+    branch_numbers as n, github_repositories as g, installations as i, permissions as a, pulls as p, repositories as r,
+};
 use super::threads::Fault;
 use super::{Db, DbError};
 use crate::domain::RepositoryName;
@@ -41,6 +43,17 @@ pub struct RollCall {
 }
 
 impl Db {
+    /// Those that are seen, and who may read them on GitHub.
+    pub async fn github_repositories(&self) -> Result<Vec<(RepositoryName, Visibility)>, DbError> {
+        self.threads
+            .read(|connection| {
+                let rows: Vec<(String, bool)> = g::table.select((g::name, g::private)).load(connection)?;
+                let visibility = |private| if private { Visibility::Private } else { Visibility::Everyone };
+                Ok(rows.into_iter().map(|(name, private)| (RepositoryName::new(name), visibility(private))).collect())
+            })
+            .await
+    }
+
     /// Takes down which repositories are seen now: all of them.
     pub async fn call_the_roll(&self, seen: Vec<GitHubRepository>) -> Result<RollCall, DbError> {
         self.threads.write(move |connection| call_the_roll(connection, &seen)).await
@@ -106,6 +119,7 @@ fn rename(connection: &mut SqliteConnection, from: &str, to: &str) -> Result<(),
     diesel::update(r::table.find(from)).set(r::name.eq(to)).execute(connection)?;
     diesel::update(p::table.filter(p::repository.eq(from))).set(p::repository.eq(to)).execute(connection)?;
     diesel::update(n::table.filter(n::repository.eq(from))).set(n::repository.eq(to)).execute(connection)?;
+    diesel::update(a::table.filter(a::repository.eq(from))).set(a::repository.eq(to)).execute(connection)?;
     diesel::update(v::table.filter(v::repository.eq(from))).set(v::repository.eq(to)).execute(connection)?;
     diesel::update(g::table.filter(g::name.eq(from))).set(g::name.eq(to)).execute(connection)?;
     Ok(())

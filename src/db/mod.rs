@@ -27,6 +27,7 @@ mod pulls;
 mod repositories;
 mod reviews;
 mod schema;
+mod sessions;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -50,6 +51,7 @@ pub use permissions::WAITS;
 pub use pulls::{PullFilter, PullOrder, PullRow, PullState};
 pub use repositories::RepositoryRow;
 pub use reviews::{NewReview, ReviewRow};
+pub use sessions::{NewSession, SessionHash, SessionRow, UserRow};
 pub use stats::BuildStats;
 pub use traces::{Dropped, TraceSetRow};
 

@@ -1,5 +1,6 @@
 //! Reviews and their reports.
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use diesel::expression::SqlLiteral;
@@ -190,6 +191,22 @@ impl Db {
                     ))
                     .execute(connection)?;
                 if changed == 0 { exists(connection, &id) } else { Ok(()) }
+            })
+            .await
+    }
+
+    /// Which repositories reviews are of, as far as they are known.
+    pub async fn repositories_of(&self, reviews: BTreeSet<ReviewId>) -> Result<HashMap<ReviewId, RepositoryName>, DbError> {
+        self.threads
+            .read(move |connection| {
+                let mut found = HashMap::new();
+                for id in reviews {
+                    let name: Option<String> = r::table.find(id.as_str()).select(r::repository).first(connection).optional()?;
+                    if let Some(name) = name {
+                        found.insert(id, RepositoryName::new(name));
+                    }
+                }
+                Ok(found)
             })
             .await
     }

@@ -255,8 +255,47 @@ table! {
     }
 }
 
+table! {
+    users (id) {
+        id -> BigInt,
+        login -> Text,
+        name -> Nullable<Text>,
+        seen_at -> BigInt,
+    }
+}
+
+table! {
+    sessions (hash) {
+        hash -> Binary,
+        user_id -> BigInt,
+        created_at -> BigInt,
+        used_at -> BigInt,
+        expires_at -> BigInt,
+        revoked_at -> Nullable<BigInt>,
+    }
+}
+
+table! {
+    user_tokens (session) {
+        session -> Binary,
+        sealed -> Binary,
+    }
+}
+
+table! {
+    permissions (repository, number, head) {
+        repository -> Text,
+        number -> BigInt,
+        head -> Text,
+        allowed_by -> Nullable<BigInt>,
+        allowed_at -> BigInt,
+    }
+}
+
 allow_tables_to_appear_in_same_query!(pulls, reviews);
 allow_tables_to_appear_in_same_query!(check_runs, reviews);
 allow_tables_to_appear_in_same_query!(check_runs, github_repositories);
 allow_tables_to_appear_in_same_query!(github_repositories, reviews);
 allow_tables_to_appear_in_same_query!(alarmed_reviews, eval_alarms);
+allow_tables_to_appear_in_same_query!(sessions, users);
+allow_tables_to_appear_in_same_query!(sessions, user_tokens);

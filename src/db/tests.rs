@@ -5,6 +5,7 @@ mod evidence;
 mod github;
 mod kill;
 mod opening;
+mod people;
 mod stories;
 
 use super::Db;

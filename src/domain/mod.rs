@@ -8,6 +8,7 @@ mod names;
 mod outcome;
 mod secret;
 mod store_path;
+mod user;
 
 pub use attr_path::{AttrPath, AttrPathError};
 pub use evaluation::{Attr, Detail, EvalError, EvalStats, Evaluation, Job, Position};
@@ -17,6 +18,7 @@ pub use names::{JobsetName, OutputName, RepositoryName, ReviewId, System};
 pub use outcome::Outcome;
 pub use secret::Secret;
 pub use store_path::{DrvPath, StorePath, StorePathError};
+pub use user::UserId;
 
 /// Which half of a review something belongs to.
 #[derive(

@@ -3,6 +3,7 @@
 //! Owns the [`Forge`] trait and its implementations. A forge only reads: what it says is a hint to read again, what it read is
 //! the truth. Called by the intake in `actors/`, and by `web/` for what GitHub sends.
 
+pub mod account;
 pub mod command;
 pub mod github;
 pub mod local;

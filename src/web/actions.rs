@@ -1,6 +1,6 @@
 //! Orders: what a person tells the house to do.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use actix_web::http::header::{ACCEPT, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -9,17 +9,20 @@ use serde_json::json;
 use super::csrf;
 use super::fault::Fault;
 use super::pages::derivation_path;
+use super::rights::{Actor, Right};
 use super::site::Site;
 use super::view::parts::pull_href;
+use crate::db::AttemptRow;
 use crate::domain::ReviewId;
 
-/// Those that need a forge's account.
-pub const SIGNED_IN: [&str; 5] = ["approve", "request-changes", "comment", "merge", "allow"];
+/// Those that are done with a forge's account.
+pub const SIGNED_IN: [&str; 4] = ["approve", "request-changes", "comment", "merge"];
 
 /// `POST /api/reviews/{id}/{action}`
 pub async fn review(
     site: web::Data<Site>,
     path: web::Path<(String, String)>,
+    actor: Actor,
     request: HttpRequest,
     body: web::Bytes,
 ) -> Result<HttpResponse, Fault> {
@@ -34,14 +37,16 @@ pub async fn review(
             ),
         ));
     }
-    if !matches!(action.as_str(), "rerun" | "cancel" | "bump") {
+    if !matches!(action.as_str(), "rerun" | "cancel" | "bump" | "allow") {
         return Err(Fault::not_found(format!("There is no action “{action}”.")));
     }
-    let fields = allowed(&request, &body)?;
+    let fields = sent_by(&actor, &request, &body)?;
     let row = site.house.db.review(&id).await?.ok_or_else(|| Fault::not_found(format!("There is no review {id}.")))?;
+    actor.needs(&site, Right::Write(&row.repository)).await?;
     match action.as_str() {
         "rerun" => site.house.rerun(id.clone()).await?,
         "cancel" => site.house.cancel(id.clone()).await?,
+        "allow" => site.house.allow(id.clone(), actor.user()).await?,
         _ => site.house.bump(id.clone()).await?,
     }
     let back = match (fields.get("back").map(String::as_str), row.number) {
@@ -49,18 +54,20 @@ pub async fn review(
         (_, Some(number)) => pull_href(&row.repository, number),
         (_, None) => format!("/reviews/{id}"),
     };
-    Ok(done(&request, &format!("{action} of review {id}"), &back, &json!({"id": id, "action": action})))
+    Ok(done(&actor, &request, &format!("{action} of review {id}"), &back, &json!({"id": id, "action": action})))
 }
 
 /// `POST /api/derivations/{id}/retry`
 pub async fn retry(
     site: web::Data<Site>,
     base_name: web::Path<String>,
+    actor: Actor,
     request: HttpRequest,
     body: web::Bytes,
 ) -> Result<HttpResponse, Fault> {
-    allowed(&request, &body)?;
+    sent_by(&actor, &request, &body)?;
     let attempts = site.house.db.attempts(&base_name).await?;
+    may_try(&site, &actor, &attempts).await?;
     let drv = derivation_path(&base_name, attempts.first().map(|row| &row.drv))?;
     let remembered = site.house.db.outcomes(std::slice::from_ref(&drv)).await?;
     if attempts.is_empty() && remembered.is_empty() {
@@ -68,13 +75,20 @@ pub async fn retry(
     }
     let reviews = site.house.build_again(&drv).await?;
     let back = format!("/drv/{}", drv.base_name());
-    Ok(done(&request, &format!("retry of {drv}"), &back, &json!({"id": drv.base_name(), "action": "retry", "reviews": reviews})))
+    Ok(done(
+        &actor,
+        &request,
+        &format!("retry of {drv}"),
+        &back,
+        &json!({"id": drv.base_name(), "action": "retry", "reviews": reviews}),
+    ))
 }
 
 /// `POST /api/builders/{name}/{drain,undrain}`
 pub async fn builder(
     site: web::Data<Site>,
     path: web::Path<(String, String)>,
+    actor: Actor,
     request: HttpRequest,
     body: web::Bytes,
 ) -> Result<HttpResponse, Fault> {
@@ -84,28 +98,45 @@ pub async fn builder(
         "undrain" => false,
         _ => return Err(Fault::not_found(format!("There is no action “{action}”."))),
     };
-    allowed(&request, &body)?;
+    sent_by(&actor, &request, &body)?;
+    actor.needs(&site, Right::Administer).await?;
     site.house.drain(name.clone(), on).await?;
-    Ok(done(&request, &format!("{action} of builder {name}"), "/builders", &json!({"id": name, "action": action})))
+    Ok(done(&actor, &request, &format!("{action} of builder {name}"), "/builders", &json!({"id": name, "action": action})))
 }
 
-/// The fields of a form that was sent by one who may act.
-fn allowed(request: &HttpRequest, body: &[u8]) -> Result<HashMap<String, String>, Fault> {
-    csrf::may_act(request)?;
+/// Who writes to a repository that it was built for may have it built again.
+async fn may_try(site: &Site, actor: &Actor, attempts: &[AttemptRow]) -> Result<(), Fault> {
+    let reviews = attempts.iter().filter_map(|attempt| attempt.review.clone()).collect();
+    let repositories: BTreeSet<_> = site.house.db.repositories_of(reviews).await?.into_values().collect();
+    let mut refused = actor.needs(site, Right::Administer).await;
+    for repository in &repositories {
+        if refused.is_ok() {
+            break;
+        }
+        refused = actor.needs(site, Right::Write(repository)).await;
+    }
+    refused
+}
+
+/// The fields of a form that this actor sent, and nobody else in their name.
+pub(super) fn sent_by(actor: &Actor, request: &HttpRequest, body: &[u8]) -> Result<HashMap<String, String>, Fault> {
     let fields = fields(body);
-    csrf::check(request, fields.get(csrf::FIELD).map(String::as_str))?;
+    actor.check(request, fields.get(csrf::FIELD).map(String::as_str))?;
     Ok(fields)
 }
 
 /// What was ordered is told to the journal; people are led back to the page, programs get JSON.
-fn done(request: &HttpRequest, what: &str, back: &str, answer: &serde_json::Value) -> HttpResponse {
-    tracing::info!("{what}, ordered by {}", request.peer_addr().map(|peer| peer.to_string()).unwrap_or_default());
-    let html =
-        request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.contains("text/html"));
-    if html {
+pub(super) fn done(actor: &Actor, request: &HttpRequest, what: &str, back: &str, answer: &serde_json::Value) -> HttpResponse {
+    tracing::info!("{what}, ordered by {actor}");
+    if wants_html(request) {
         return HttpResponse::SeeOther().insert_header((LOCATION, back)).finish();
     }
     HttpResponse::Accepted().json(answer)
+}
+
+/// A form on a page was sent, rather than a program's request.
+pub(super) fn wants_html(request: &HttpRequest) -> bool {
+    request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.contains("text/html"))
 }
 
 /// A form's fields; anything else has none.

@@ -1,14 +1,15 @@
 //! What the self-check found: the list, both sides of each, and that a person has taken note.
 
-use actix_web::http::header::{ACCEPT, CONTENT_DISPOSITION, LOCATION};
+use actix_web::http::header::{CONTENT_DISPOSITION, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, web};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
+use super::actions;
 use super::fault::Fault;
+use super::rights::{Actor, Right};
 use super::site::Site;
-use super::{actions, csrf};
 use crate::actors::events::Event;
 use crate::actors::recorder::kept::Side;
 use crate::db::EvalAlarm;
@@ -79,18 +80,17 @@ pub async fn side(site: web::Data<Site>, path: web::Path<(String, String)>) -> R
 pub async fn acknowledge(
     site: web::Data<Site>,
     id: web::Path<String>,
+    actor: Actor,
     request: HttpRequest,
     body: web::Bytes,
 ) -> Result<HttpResponse, Fault> {
-    csrf::may_act(&request)?;
-    csrf::check(&request, actions::fields(&body).get(csrf::FIELD).map(String::as_str))?;
+    actions::sent_by(&actor, &request, &body)?;
+    actor.needs(&site, Right::Administer).await?;
     let alarm = find(&site, &id).await?;
     site.house.db.acknowledge_eval_alarm(alarm.id).await?;
     site.house.events.send(Event::Background);
-    tracing::info!("alarm {} acknowledged by {}", alarm.id, request.peer_addr().map(|peer| peer.to_string()).unwrap_or_default());
-    let html =
-        request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.contains("text/html"));
-    if html {
+    tracing::info!("alarm {} acknowledged by {actor}", alarm.id);
+    if actions::wants_html(&request) {
         return Ok(HttpResponse::SeeOther().insert_header((LOCATION, "/settings")).finish());
     }
     Ok(HttpResponse::Ok().json(json!({"id": alarm.id, "action": "acknowledge"})))

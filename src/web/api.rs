@@ -7,7 +7,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::fault::Fault;
+use super::gate;
 use super::pages::{derivation_path, read_derivation};
+use super::rights::Actor;
 use super::site::Site;
 use super::view::pulls::PullsQuery;
 use crate::build::snapshot::{BuilderRow, BuilderState, QueueCounts, QueueItem, ReviewItem, RunningItem, Snapshot, Wait};
@@ -388,20 +390,23 @@ fn json(value: &impl Serialize) -> HttpResponse {
 }
 
 /// `GET /api/repositories`
-pub async fn repositories(site: web::Data<Site>) -> Json {
-    let rows = site.house.db.repositories().await?;
+pub async fn repositories(site: web::Data<Site>, actor: Actor) -> Json {
+    let readable = actor.readable(&site).await?;
+    let mut rows = site.house.db.repositories().await?;
+    rows.retain(|row| readable.has(&row.name));
     Ok(json(&rows.iter().map(Repository::from).collect::<Vec<_>>()))
 }
 
 /// `GET /api/pulls?repository=&state=&order=`
-pub async fn pulls(site: web::Data<Site>, pairs: web::Query<Vec<(String, String)>>) -> Json {
+pub async fn pulls(site: web::Data<Site>, pairs: web::Query<Vec<(String, String)>>, actor: Actor) -> Json {
     let query = PullsQuery::parse(&pairs).map_err(Fault::bad_request)?;
     let order: PullOrder = query.order;
     let filter = PullFilter { repository: query.repository.clone(), state: query.state, order };
+    let readable = actor.readable(&site).await?;
     let rows = site.house.db.pulls(filter).await?;
     let matching = rows
         .iter()
-        .filter(|(pull, review)| query.matches(pull, review.as_ref()))
+        .filter(|(pull, review)| readable.has(&pull.repository) && query.matches(pull, review.as_ref()))
         .map(|(pull, review)| Pull::new(pull, review.as_ref()));
     Ok(json(&matching.collect::<Vec<_>>()))
 }
@@ -459,8 +464,9 @@ pub async fn queue_stats(site: web::Data<Site>) -> Json {
 }
 
 /// `GET /api/queue/packages?limit=`
-pub async fn queue_packages(site: web::Data<Site>, query: web::Query<BTreeMap<String, String>>) -> Json {
+pub async fn queue_packages(site: web::Data<Site>, query: web::Query<BTreeMap<String, String>>, actor: Actor) -> Json {
     let snapshot = site.house.queue(waiting(query.get("limit").map(String::as_str))?).await?;
+    let snapshot = gate::readable_part(&site, &actor, snapshot).await?;
     let (counts, usual) = (snapshot.counts, usual(&site, &snapshot).await?);
     Ok(json(&QueuePackages {
         running: snapshot.running.iter().map(|item| Running::new(item, &usual)).collect(),

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderMap};
 
+use super::cookies;
 use super::fault::Fault;
 
 pub const COOKIE: &str = "snowgate_csrf";
@@ -41,18 +42,7 @@ fn is_token(text: &str) -> bool {
 
 /// The token as the browser sent it back.
 fn kept(headers: &HeaderMap) -> Option<&str> {
-    cookie_of(headers, COOKIE).filter(|value| is_token(value))
-}
-
-/// The value of a cookie.
-pub fn cookie_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers
-        .get_all(header::COOKIE)
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|cookies| cookies.split(';'))
-        .filter_map(|cookie| cookie.trim().split_once('='))
-        .find(|(known, _)| *known == name)
-        .map(|(_, value)| value)
+    cookies::find(headers, COOKIE).find(|value| is_token(value))
 }
 
 /// What `Set-Cookie` says. No `Secure`: on the loopback address there is no TLS to insist on.
@@ -80,7 +70,7 @@ fn host(headers: &HeaderMap) -> &str {
     headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default()
 }
 
-fn is_local_host(host: &str) -> bool {
+pub fn is_local_host(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
         _ => host,
@@ -89,8 +79,17 @@ fn is_local_host(host: &str) -> bool {
     name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(is_loopback)
 }
 
+/// What a request has to bring along.
+pub enum Expected<'a> {
+    /// The same token in the cookie and in the form.
+    Cookie,
+    /// The token of the visitor's session; nothing that another host could plant in a cookie counts. `authority`: what browsers call
+    /// us, where a proxy before us calls us otherwise.
+    Session { token: &'a str, authority: &'a str },
+}
+
 /// That the request comes from one of our own pages, or from a program that knows the token.
-pub fn check(request: &HttpRequest, field: Option<&str>) -> Result<(), Fault> {
+pub fn check(request: &HttpRequest, field: Option<&str>, expected: Expected<'_>) -> Result<(), Fault> {
     let headers = request.headers();
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     if text("sec-fetch-site").is_some_and(|site| site != "same-origin") {
@@ -98,20 +97,30 @@ pub fn check(request: &HttpRequest, field: Option<&str>) -> Result<(), Fault> {
     }
     if let Some(origin) = text("origin") {
         let from = origin.split_once("://").map(|(_, host)| host);
-        if from != Some(host(headers)) {
+        let ours = match expected {
+            Expected::Cookie => None,
+            Expected::Session { authority, .. } => Some(authority),
+        };
+        if from.is_none() || (from != Some(host(headers)) && from != ours) {
             return Err(Fault::forbidden("cross_site", "The request came from another site."));
         }
     }
     let given = field.or_else(|| text(HEADER)).unwrap_or_default();
-    if kept(headers).is_some_and(|kept| equal(given, kept)) {
-        Ok(())
-    } else {
-        Err(Fault::forbidden(
+    match expected {
+        Expected::Cookie if kept(headers).is_some_and(|kept| equal(given, kept)) => Ok(()),
+        Expected::Session { token, .. } if equal(given, token) => Ok(()),
+        Expected::Cookie => Err(Fault::forbidden(
             "csrf",
             format!(
                 "The form is too old or not ours: load the page again. Programs send the cookie {COOKIE} and the same value as the header {HEADER}."
             ),
-        ))
+        )),
+        Expected::Session { .. } => Err(Fault::forbidden(
+            "csrf",
+            format!(
+                "The form is of another sign-in: load the page again. Programs send what its forms carry as the header {HEADER}."
+            ),
+        )),
     }
 }
 

@@ -7,10 +7,12 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::web;
+use actix_web::{HttpMessage, web};
 
 use super::fault::Fault;
+use super::rights::Actor;
 use super::site::Site;
+use super::view::layout::{Corner, looked_at_by};
 
 /// Nothing is loaded from elsewhere, nothing runs or is styled inline, no other site may frame us or take our forms.
 pub const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; \
@@ -39,13 +41,38 @@ pub async fn guard(
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let page = wants_page(request.path(), request.method(), request.headers());
     let site = request.app_data::<web::Data<Site>>().cloned();
-    let response = next.call(request).await?.map_into_boxed_body();
-    let mut response = dress(response, page);
+    let (request, corner) = introduce(site.as_ref(), request).await;
+    let answered = async {
+        let response = match request {
+            Ok(request) => next.call(request).await?.map_into_boxed_body(),
+            Err((request, fault)) => request.error_response(fault).map_into_boxed_body(),
+        };
+        Ok::<_, actix_web::Error>(dress(response, page))
+    };
+    let mut response = looked_at_by(corner, answered).await?;
     add_headers(response.headers_mut());
     if let Some(site) = site {
         site.answers.count(response.status());
     }
     Ok(response)
+}
+
+/// Puts beside the request who it comes from.
+async fn introduce(
+    site: Option<&web::Data<Site>>,
+    request: ServiceRequest,
+) -> (Result<ServiceRequest, (ServiceRequest, Fault)>, Corner) {
+    // these are everybody's, and have no head
+    let nobodys = ["/assets/", "/webhooks/", "/healthz", "/metrics"].iter().any(|prefix| request.path().starts_with(prefix));
+    let Some(site) = site.filter(|_| !nobodys) else { return (Ok(request), Corner::Empty) };
+    match Actor::of(site, request.request()).await {
+        Ok(actor) => {
+            let corner = actor.corner();
+            request.extensions_mut().insert(actor);
+            (Ok(request), corner)
+        }
+        Err(fault) => (Err((request, fault)), Corner::Empty),
+    }
 }
 
 /// People get a page, programs get JSON. A form on a page posts to `/api`: who sent it asks for HTML.

@@ -1,13 +1,16 @@
-//! The web: pages, JSON, events, health and metrics. Owns the routes, the look (`view/`, pure) and what guards them (headers,
-//! CSRF). It reads the database and the logs and asks actors through [`House`]; only the `serve` and `demo` commands start it.
+//! The web: pages, JSON, events, health and metrics. Owns the routes, the look (`view/`, pure), sign-in and what guards them
+//! (headers, CSRF, rights). It reads the database and the logs and asks actors through [`House`]; only the `serve` and `demo` commands start it.
 
 mod actions;
 mod alarms;
 mod api;
 mod assets;
+mod auth;
+mod cookies;
 mod csrf;
 mod events;
 mod fault;
+mod gate;
 mod github;
 mod guard;
 mod health;
@@ -16,7 +19,9 @@ mod lists;
 mod logs;
 mod openapi;
 mod pages;
+mod rights;
 mod setup;
+pub mod sign_in;
 mod site;
 mod sse;
 mod tree;
@@ -33,6 +38,7 @@ use actix_web::{App, HttpServer, Resource, Route, guard as guards, web};
 
 use crate::actors::house::House;
 use crate::forge::github::webhook::LARGEST;
+use sign_in::Entrance;
 use site::Site;
 
 /// Pages take milliseconds: two threads answer more than a curator can ask.
@@ -42,9 +48,9 @@ const SHUTDOWN_SECONDS: u64 = 5;
 
 /// Serves until `house.closing` is cancelled; then streams end and requests under way are finished. Needs a tokio runtime or an
 /// actix system around it. Handles no signals.
-pub async fn serve(house: House, listener: TcpListener) -> io::Result<()> {
+pub async fn serve(house: House, entrance: Option<Entrance>, listener: TcpListener) -> io::Result<()> {
     let closing = house.closing.clone();
-    let site = web::Data::new(Site::new(house));
+    let site = web::Data::new(Site::new(house, entrance));
     let server = HttpServer::new(move || {
         App::new().app_data(site.clone()).wrap(from_fn(guard::guard)).wrap(Compress::default()).configure(routes)
     })
@@ -91,6 +97,10 @@ fn routes(config: &mut web::ServiceConfig) {
         ("/settings", get().to(pages::settings)),
         ("/setup/github", get().to(setup::page)),
         ("/setup/github/callback", web::get().to(setup::callback)),
+        ("/sessions", get().to(auth::sessions)),
+        ("/auth/github/login", web::get().to(auth::login)),
+        (sign_in::CALLBACK, web::get().to(auth::callback)),
+        ("/auth/sign-out", web::post().to(auth::sign_out)),
         ("/assets/{name}", get().to(assets::asset)),
         ("/favicon.ico", get().to(assets::favicon)),
     ];
@@ -107,6 +117,7 @@ fn routes(config: &mut web::ServiceConfig) {
         ("/api/builders/{name}/{action}", web::post().to(actions::builder)),
         ("/api/queue/stats", get().to(api::queue_stats)),
         ("/api/queue/packages", get().to(api::queue_packages)),
+        ("/api/users/{user}/sign-out", web::post().to(auth::sign_out_everywhere)),
         ("/api/alarms", get().to(alarms::list)),
         ("/api/alarms/{id}/acknowledge", web::post().to(alarms::acknowledge)),
         ("/api/alarms/{id}/{side}", get().to(alarms::side)),
@@ -116,7 +127,7 @@ fn routes(config: &mut web::ServiceConfig) {
         ("/metrics", get().to(health::metrics)),
     ];
     for (path, route) in pages.into_iter().chain(programs) {
-        config.service(Resource::new(path).route(route));
+        config.service(Resource::new(path).wrap(from_fn(gate::gate)).route(route));
     }
     let deliveries = Resource::new("/webhooks/github").app_data(web::PayloadConfig::new(LARGEST));
     config.service(deliveries.route(web::post().to(github::webhook)));

@@ -90,6 +90,7 @@ fn paths(schemas: &mut SchemaGenerator) -> Value {
     for (action, summary) in [
         ("rerun", "Reviews the change again; what is remembered as failed is built again."),
         ("cancel", "Ends a review that is under way."),
+        ("allow", "Lets a stranger's change be evaluated and built: the head that the review is of."),
         ("bump", "What the review still has to build goes before what others have."),
     ] {
         paths.insert(format!("/api/reviews/{{id}}/{action}"), action_item(summary, "the page of the review"));
@@ -119,12 +120,12 @@ fn paths(schemas: &mut SchemaGenerator) -> Value {
 fn action_item(summary: &str, page: &str) -> Value {
     json!({"post": {
         "summary": summary,
-        "description": "From the server's own machine only. The cookie snowgate_csrf, which a page with buttons sets, and the header x-csrf-token (or the form field csrf) have the same value.",
+        "description": "For who is signed in and has the right, with what the forms of their pages carry as the header x-csrf-token or the form field csrf. And from the server's own machine: there the cookie snowgate_csrf, which a page with buttons sets, and the token have the same value.",
         "parameters": [in_path("id"), {"name": "x-csrf-token", "in": "header", "schema": {"type": "string"}}],
         "responses": {
             "202": one(&json!({"type": "object", "required": ["id", "action"], "properties": {"id": {"type": "string"}, "action": {"type": "string"}}})),
             "303": {"description": format!("Where the request accepts text/html: to {page}.")},
-            "403": fault(), "404": fault(), "409": fault(), "default": fault()},
+            "401": fault(), "403": fault(), "404": fault(), "409": fault(), "default": fault()},
     }})
 }
 
@@ -141,7 +142,7 @@ fn alarm_side() -> Value {
 fn acknowledge_item() -> Value {
     json!({"post": {
         "summary": "Takes note of an alarm of the self-check.",
-        "description": "From the server's own machine only, with the cookie and the token that /settings gives.",
+        "description": "For administrators, with the cookie and the token that /settings gives.",
         "parameters": [in_path("id"), {"name": "x-csrf-token", "in": "header", "schema": {"type": "string"}}],
         "responses": {
             "200": one(&json!({"type": "object", "required": ["id", "action"], "properties": {"id": {"type": "integer"}, "action": {"type": "string"}}})),

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 
 use actix_web::http::header::{LOCATION, SET_COOKIE};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use jiff::Timestamp;
 use maud::Markup;
 
-use super::csrf;
 use super::fault::Fault;
+use super::gate;
+use super::rights::{Actor, Right};
 use super::site::Site;
 use super::view::builders::{BuildersPage, builders_page};
 use super::view::derivation::{DerivationPage, LINES, LogView, derivation_page};
@@ -31,13 +32,15 @@ fn page(markup: Markup) -> HttpResponse {
 }
 
 /// `GET /`
-pub async fn pulls(site: web::Data<Site>, pairs: Pairs, request: HttpRequest) -> Page {
+pub async fn pulls(site: web::Data<Site>, pairs: Pairs, actor: Actor) -> Page {
     let query = PullsQuery::parse(&pairs).map_err(Fault::bad_request)?;
     let filter = PullFilter { repository: query.repository.clone(), state: query.state, order: query.order };
+    let readable = actor.readable(&site).await?;
     let rows = site.lists.pulls(&site.house.db, filter).await?;
     let repositories = site.lists.repositories(&site.house.db).await?;
-    let rows = rows.iter().collect::<Vec<_>>();
-    with_orders(&request, |visitor| {
+    let rows = rows.iter().filter(|(pull, _)| readable.has(&pull.repository)).collect::<Vec<_>>();
+    let repositories = repositories.iter().filter(|row| readable.has(&row.name)).cloned().collect::<Vec<_>>();
+    with_orders(&actor, actor.nobody_because(), |visitor| {
         pulls_page(&PullsPage { rows: &rows, repositories: &repositories, query: &query, visitor, now: Timestamp::now() })
     })
 }
@@ -81,7 +84,7 @@ fn see(address: &str) -> HttpResponse {
 }
 
 /// `GET /r/{owner}/{repo}/pull/{n}`: the current review, or with `?review=` an earlier one
-pub async fn pull(site: web::Data<Site>, path: web::Path<(String, String, String)>, pairs: Pairs, request: HttpRequest) -> Page {
+pub async fn pull(site: web::Data<Site>, path: web::Path<(String, String, String)>, pairs: Pairs, actor: Actor) -> Page {
     let (owner, name, number) = path.into_inner();
     let query = ReviewQuery::parse(&pairs).map_err(Fault::bad_request)?;
     let repository = RepositoryName::new(format!("{owner}/{name}"));
@@ -102,17 +105,17 @@ pub async fn pull(site: web::Data<Site>, path: web::Path<(String, String, String
             None => return Ok(page(unreviewed_page(&pull, Timestamp::now()))),
         },
     };
-    show_review(&site, row, Some(&pull), &reviews, &query, &request).await
+    show_review(&site, row, Some(&pull), &reviews, &query, &actor).await
 }
 
 /// `GET /reviews/{id}`: leads to the pull request, or shows a review that belongs to none
-pub async fn review(site: web::Data<Site>, id: web::Path<String>, pairs: Pairs, request: HttpRequest) -> Page {
+pub async fn review(site: web::Data<Site>, id: web::Path<String>, pairs: Pairs, actor: Actor) -> Page {
     let query = ReviewQuery::parse(&pairs).map_err(Fault::bad_request)?;
     let id = ReviewId::new(id.into_inner());
     let row = site.house.db.review(&id).await?.ok_or_else(|| Fault::not_found(format!("There is no review {id}.")))?;
     match row.number {
         Some(number) => Ok(see(&format!("{}?review={id}", pull_href(&row.repository, number)))),
-        None => show_review(&site, &row, None, &[], &query, &request).await,
+        None => show_review(&site, &row, None, &[], &query, &actor).await,
     }
 }
 
@@ -122,7 +125,7 @@ async fn show_review(
     pull: Option<&PullRow>,
     reviews: &[ReviewRow],
     query: &ReviewQuery,
-    request: &HttpRequest,
+    actor: &Actor,
 ) -> Page {
     let report = site.report(row).await?;
     let seconds = if query.view == View::Overview {
@@ -132,47 +135,38 @@ async fn show_review(
     } else {
         HashMap::new()
     };
-    let csrf = csrf::token(request)?;
-    let may_not = csrf::may_act(request).err().map(|fault| fault.message);
-    let visitor = Visitor { csrf: &csrf, may_not: may_not.as_deref() };
     let alarms = site.house.db.alarms_of_review(&row.id).await?;
-    let view = ReviewPage {
-        report: &report,
-        seconds: &seconds,
-        row: Some(row),
-        pull,
-        reviews,
-        query,
-        alarms: &alarms,
-        visitor,
-        now: Timestamp::now(),
-    };
-    Ok(HttpResponse::Ok()
-        .content_type("text/html; charset=utf-8")
-        .insert_header((SET_COOKIE, csrf::cookie(&csrf)))
-        .body(review_page(&view).into_string()))
+    with_orders(actor, actor.lacks(site, Right::Write(&row.repository)), |visitor| {
+        review_page(&ReviewPage {
+            report: &report,
+            seconds: &seconds,
+            row: Some(row),
+            pull,
+            reviews,
+            query,
+            alarms: &alarms,
+            visitor,
+            now: Timestamp::now(),
+        })
+    })
 }
 
 /// `GET /settings`
-pub async fn settings(site: web::Data<Site>, request: HttpRequest) -> Page {
-    let csrf = csrf::token(&request)?;
-    let may_not = csrf::may_act(&request).err().map(|fault| fault.message);
+pub async fn settings(site: web::Data<Site>, actor: Actor) -> Page {
     let (evaluator, traces) = (site.house.evaluator().await, site.house.recorded().await?);
     let alarms = site.house.db.eval_alarms().await?;
-    let view = SettingsPage {
-        limiting: site.house.limiting(),
-        in_force: &site.house.settings(),
-        evaluator,
-        background: site.house.background(),
-        traces: &traces,
-        alarms: &alarms,
-        visitor: Visitor { csrf: &csrf, may_not: may_not.as_deref() },
-        now: Timestamp::now(),
-    };
-    Ok(HttpResponse::Ok()
-        .content_type("text/html; charset=utf-8")
-        .insert_header((SET_COOKIE, csrf::cookie(&csrf)))
-        .body(settings_page(&view).into_string()))
+    with_orders(&actor, actor.lacks(&site, Right::Administer), |visitor| {
+        settings_page(&SettingsPage {
+            limiting: site.house.limiting(),
+            in_force: &site.house.settings(),
+            evaluator,
+            background: site.house.background(),
+            traces: &traces,
+            alarms: &alarms,
+            visitor,
+            now: Timestamp::now(),
+        })
+    })
 }
 
 #[derive(serde::Deserialize)]
@@ -211,7 +205,7 @@ pub async fn derivation(
     site: web::Data<Site>,
     base_name: web::Path<String>,
     query: web::Query<DerivationQuery>,
-    request: HttpRequest,
+    actor: Actor,
 ) -> Page {
     let attempts = site.house.db.attempts(&base_name).await?;
     let drv = derivation_path(&base_name, attempts.first().map(|row| &row.drv))?;
@@ -238,7 +232,7 @@ pub async fn derivation(
         _ => None,
     };
     let remembered = site.house.db.outcomes(std::slice::from_ref(&drv)).await?.remove(&drv);
-    with_orders(&request, |visitor| {
+    with_orders(&actor, actor.nobody_because(), |visitor| {
         derivation_page(&DerivationPage {
             drv: &drv,
             attempts: &attempts,
@@ -253,14 +247,13 @@ pub async fn derivation(
 }
 
 /// A page with buttons that order something.
-fn with_orders(request: &HttpRequest, page: impl FnOnce(Visitor<'_>) -> Markup) -> Page {
-    let csrf = csrf::token(request)?;
-    let may_not = csrf::may_act(request).err().map(|fault| fault.message);
-    let page = page(Visitor { csrf: &csrf, may_not: may_not.as_deref() });
-    Ok(HttpResponse::Ok()
-        .content_type("text/html; charset=utf-8")
-        .insert_header((SET_COOKIE, csrf::cookie(&csrf)))
-        .body(page.into_string()))
+fn with_orders(actor: &Actor, may_not: Option<&str>, page: impl FnOnce(Visitor<'_>) -> Markup) -> Page {
+    let page = page(Visitor { csrf: actor.form_token(), may_not });
+    let mut answer = HttpResponse::Ok();
+    if let Some(cookie) = actor.form_cookie() {
+        answer.insert_header((SET_COOKIE, cookie));
+    }
+    Ok(answer.content_type("text/html; charset=utf-8").body(page.into_string()))
 }
 
 /// Remembered as failed, though the log and the derivation are gone.
@@ -282,12 +275,12 @@ fn log_view<'a>(log: &'a LogPage, text: &'a str, attempt: &'a str) -> LogView<'a
 }
 
 /// `GET /queue`
-pub async fn queue(site: web::Data<Site>, query: web::Query<BTreeMap<String, String>>, request: HttpRequest) -> Page {
+pub async fn queue(site: web::Data<Site>, query: web::Query<BTreeMap<String, String>>, actor: Actor) -> Page {
     let asked = super::api::waiting(query.get("waiting").map(String::as_str))?;
-    let snapshot = site.house.queue(asked).await?;
+    let snapshot = gate::readable_part(&site, &actor, site.house.queue(asked).await?).await?;
     let usual = super::api::usual(&site, &snapshot).await?;
     let reviews = site.house.db.open_reviews().await?.into_iter().map(|row| (row.id.clone(), row)).collect();
-    with_orders(&request, |visitor| {
+    with_orders(&actor, actor.nobody_because(), |visitor| {
         queue_page(&QueuePage { snapshot: &snapshot, asked, usual: &usual, reviews: &reviews, visitor, now: Timestamp::now() })
     })
 }
@@ -296,11 +289,11 @@ pub async fn queue(site: web::Data<Site>, query: web::Query<BTreeMap<String, Str
 const LAST_ATTEMPTS: u32 = 20;
 
 /// `GET /builders`
-pub async fn builders(site: web::Data<Site>, request: HttpRequest) -> Page {
+pub async fn builders(site: web::Data<Site>, actor: Actor) -> Page {
     let rows = site.house.builders().await?;
-    let attempts = site.house.db.latest_attempts(LAST_ATTEMPTS).await?;
+    let attempts = gate::readable_attempts(&site, &actor, site.house.db.latest_attempts(LAST_ATTEMPTS).await?).await?;
     let limits = site.house.limiting();
-    with_orders(&request, |visitor| {
+    with_orders(&actor, actor.lacks(&site, Right::Administer), |visitor| {
         builders_page(&BuildersPage { rows: &rows, limits: &limits, attempts: &attempts, visitor, now: Timestamp::now() })
     })
 }

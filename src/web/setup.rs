@@ -5,6 +5,7 @@ use actix_web::http::header::{CONTENT_SECURITY_POLICY, SET_COOKIE};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 
+use super::cookies;
 use super::csrf;
 use super::fault::Fault;
 use super::guard;
@@ -63,7 +64,7 @@ pub async fn callback(
 ) -> Result<HttpResponse, Fault> {
     csrf::may_act(&request)?;
     let back = back.ok_or_else(|| Fault::bad_request("The address is not one that GitHub sends people back to."))?;
-    let ours = csrf::cookie_of(request.headers(), COOKIE);
+    let ours = cookies::find(request.headers(), COOKIE).next();
     if !ours.is_some_and(|ours| csrf::equal(ours, &back.state)) {
         return Err(Fault::forbidden(
             "not_begun_here",

@@ -9,6 +9,7 @@ use super::fault::Fault;
 use super::guard::Answers;
 use super::kept::Kept;
 use super::lists::Lists;
+use super::sign_in::{Entrance, SignIn};
 use super::view::review::Reported;
 use super::view::tree::Tree;
 use crate::actors::house::House;
@@ -21,6 +22,7 @@ pub struct Site {
     pub opened: jiff::Timestamp,
     pub trees: Kept<Tree>,
     pub lists: Lists,
+    entrance: Option<Entrance>,
     reports: Mutex<VecDeque<(ReviewRow, Arc<Reported>)>>,
 }
 
@@ -28,15 +30,22 @@ pub struct Site {
 const REPORTS: usize = 6;
 
 impl Site {
-    pub fn new(house: House) -> Self {
+    /// `entrance`: by which people sign in as soon as GitHub knows this server; `None`: they never do.
+    pub fn new(house: House, entrance: Option<Entrance>) -> Self {
         Self {
             house,
+            entrance,
             answers: Answers::default(),
             opened: jiff::Timestamp::now(),
             trees: Kept::new(REPORTS),
             lists: Lists::default(),
             reports: Mutex::default(),
         }
+    }
+
+    /// `None`: nobody can sign in.
+    pub fn sign_in(&self) -> Option<Arc<SignIn>> {
+        self.entrance.as_ref()?.sign_in(self.house.github().as_deref())
     }
 
     /// The report of a review: the stored one, or as much of one as its row tells. The row, read a moment ago, says whether a

@@ -3,6 +3,7 @@
 
 mod machine;
 mod orders;
+mod people;
 mod streams;
 mod visit;
 
@@ -21,6 +22,7 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use super::sign_in::Entrance;
 use super::site::Site;
 use super::view::samples;
 use crate::actors::events::{Event, Events};
@@ -34,7 +36,7 @@ use crate::build::snapshot::{
 use crate::build::{Lane, Usage};
 use crate::config::{Settings, StateDir};
 use crate::db::{AttemptEnd, Db, NewAttempt, NewEvalAlarm, NewReview, PullRow, PullState, RepositoryRow};
-use crate::domain::{Outcome, ReviewId};
+use crate::domain::{Outcome, ReviewId, UserId};
 use crate::eval::Confinement;
 use crate::eval::trace::Tracing;
 use crate::forge::github::GitHub;
@@ -48,6 +50,7 @@ use crate::store::logs::{AttemptTime, Logs};
 struct Crew {
     orders: Mutex<Vec<String>>,
     away: bool,
+    settings: Arc<Settings>,
 }
 
 impl Staff for Crew {
@@ -131,7 +134,7 @@ impl Staff for Crew {
     }
 
     fn settings(&self) -> InForce {
-        let settings = Arc::new(Settings::default());
+        let settings = self.settings.clone();
         InForce { file: Some("/etc/snowgate/config.toml".into()), started: settings.clone(), current: settings, refused: None }
     }
 
@@ -155,6 +158,12 @@ impl Staff for Crew {
 
     fn cancel(&self, _: ReviewId) -> BoxFuture<'static, Result<(), ActionError>> {
         std::future::ready(Err(ActionError::NotNow("the review has ended already".into()))).boxed()
+    }
+
+    fn allow(&self, review: ReviewId, by: Option<UserId>) -> BoxFuture<'static, Result<(), ActionError>> {
+        let who = by.map_or_else(|| "who uses this machine".to_owned(), |user| user.to_string());
+        self.orders.lock().unwrap().push(format!("allow {review} by {who}"));
+        std::future::ready(Ok(())).boxed()
     }
 
     fn bump(&self, review: ReviewId) -> BoxFuture<'static, Result<(), ActionError>> {
@@ -184,6 +193,7 @@ impl Staff for Crew {
 pub(super) struct World {
     pub(super) house: House,
     crew: Arc<Crew>,
+    site: web::Data<Site>,
     directory: tempfile::TempDir,
 }
 
@@ -199,7 +209,8 @@ impl World {
         let logs = Logs::open(state.logs()).unwrap();
         let crew = Arc::new(crew);
         let house = House::new(db, logs, Events::default(), CancellationToken::new(), crew.clone());
-        Self { house, crew, directory }
+        let site = web::Data::new(Site::new(house.clone(), None));
+        Self { house, crew, site, directory }
     }
 
     /// A repository with pull request #3 and its review.
@@ -254,9 +265,8 @@ impl World {
 
     /// Asks the whole application.
     async fn ask(&self, request: TestRequest) -> ServiceResponse<impl MessageBody> {
-        let site = web::Data::new(Site::new(self.house.clone()));
         let app = App::new()
-            .app_data(site)
+            .app_data(self.site.clone())
             .wrap(from_fn(crate::web::guard::guard))
             .wrap(Compress::default())
             .configure(crate::web::routes);

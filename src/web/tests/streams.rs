@@ -116,7 +116,7 @@ async fn the_server_serves_and_stops_in_order() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let closing = world.house.closing.clone();
-    let served = actix_web::rt::spawn(crate::web::serve(world.house.clone(), listener));
+    let served = actix_web::rt::spawn(crate::web::serve(world.house.clone(), None, listener));
     let answer = tokio::task::spawn_blocking(move || {
         use std::io::{Read, Write};
         let mut stream = std::net::TcpStream::connect(address).unwrap();

@@ -15,6 +15,31 @@ pub enum Place {
     Elsewhere,
 }
 
+/// Who looks, as the head of each page shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Corner {
+    /// Nobody can sign in.
+    Empty,
+    /// Nobody is signed in; the address signs in and comes back.
+    SignIn {
+        href: String,
+    },
+    SignedIn {
+        login: String,
+        form_token: String,
+    },
+}
+
+tokio::task_local! {
+    /// Of the request that is being answered, so that no page need hand it through.
+    static CORNER: Corner;
+}
+
+/// The pages that are written meanwhile are for this visitor.
+pub async fn looked_at_by<F: Future>(corner: Corner, pages: F) -> F::Output {
+    CORNER.scope(corner, pages).await
+}
+
 pub struct Frame<'a> {
     pub title: &'a str,
     pub place: Place,
@@ -68,6 +93,7 @@ pub fn page(frame: &Frame<'_>, content: &Markup) -> Markup {
                         }
                         div.bar-end {
                             span.live-state #live-state role="status" hidden {}
+                            (CORNER.try_with(corner).unwrap_or_default())
                             button.needs-script #keys-button type="button" aria-label="Keyboard shortcuts" { "?" }
                         }
                     }
@@ -78,6 +104,22 @@ pub fn page(frame: &Frame<'_>, content: &Markup) -> Markup {
                     " · " a href="/api/openapi.json" { "API" }
                 }
                 (keys())
+            }
+        }
+    }
+}
+
+fn corner(corner: &Corner) -> Markup {
+    html! {
+        @match corner {
+            Corner::Empty => {}
+            Corner::SignIn { href } => a.sign-in href=(href) rel="nofollow" { "Sign in" span.wide { " with GitHub" } },
+            Corner::SignedIn { login, form_token } => {
+                form.sign-out method="post" action="/auth/sign-out" {
+                    input type="hidden" name="csrf" value=(form_token);
+                    a.login href="/sessions" title={ "Signed in as " (login) } { span.visually-hidden { "Signed in as " } (login) }
+                    button { "Sign out" }
+                }
             }
         }
     }

@@ -16,6 +16,7 @@ pub mod pulls;
 pub mod queue;
 pub mod repository;
 pub mod review;
+pub mod sessions;
 pub mod settings;
 pub mod setup;
 pub mod tree;

@@ -13,15 +13,20 @@ pub fn actions(view: &ReviewPage<'_>) -> Markup {
             // what is decided stays in sight with what can be done about it
             a.deeds-verdict href="#verdict" { (decision_chip(view.report.verdict.decision)) }
             @if let Some(why) = view.visitor.may_not { span.muted.small.deeds-why title=(why) { (why) } }
-            @if !waits(view) { (again(view)) }
+            (again(view))
         }
     }
 }
 
-/// A review that moves can be ended; one that ended, begun again.
+/// One that waits can be allowed; one that moves can be ended; one that ended, begun again.
 fn again(view: &ReviewPage<'_>) -> Markup {
-    let (action, sign, words) =
-        if is_open(view.report.state) { ("cancel", Icon::Stop, "Cancel") } else { ("rerun", Icon::Again, "Run again") };
+    let (action, sign, words) = if waits(view) {
+        ("allow", Icon::Check, "Allow")
+    } else if is_open(view.report.state) {
+        ("cancel", Icon::Stop, "Cancel")
+    } else {
+        ("rerun", Icon::Again, "Run again")
+    };
     html! {
         form method="post" action={ "/api/reviews/" (view.report.id) "/" (action) } {
             input type="hidden" name="csrf" value=(view.visitor.csrf);

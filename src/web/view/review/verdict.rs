@@ -84,8 +84,9 @@ fn superseded(view: &ReviewPage<'_>) -> Markup {
 fn stranger() -> Markup {
     html! {
         p {
-            "Its author may not write to the repository. Nothing of it is evaluated or built, for that would run its code on this machine. "
-            "It begins when the configuration trusts its author: " code { "[github.policy]" } ", docs/github.md."
+            "Its author may not write to the repository. Nothing of it is evaluated or built before somebody who may allows it: read the change "
+            "first, for evaluating and building runs its code on this machine. It begins by itself when the configuration trusts its author: "
+            code { "[github.policy]" } ", docs/github.md."
         }
     }
 }
