@@ -52,3 +52,29 @@ install_packages() {
 apt_install() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends -o DPkg::Lock::Timeout=300 install "$@"
 }
+
+# Where a package from npm goes: outside the checkout.
+npm_cache() {
+  if [ "$(id -u)" = 0 ]; then echo "/opt/snowgate/$1"; else echo "${XDG_CACHE_HOME:-$HOME/.cache}/snowgate/$1"; fi
+}
+
+# npm_package DIRECTORY NAME PACKAGE VERSION SHA256 FILES…: unpacks these files of a package to DIRECTORY/NAME, once.
+npm_package() {
+  local directory=$1 name=$2 package=$3 version=$4 sha256=$5 work
+  shift 5
+  [ "$(cat "$directory/$name/version" 2>/dev/null)" != "$version" ] || return 0
+  have npm || install_packages npm
+  mkdir -p "$directory"
+  work=$(mktemp -d "$directory/$name.XXXXXX")
+  if ! (cd "$work" && npm pack --silent "$package@$version" >/dev/null 2>log); then
+    tail -3 "$work/log" >&2
+    rm -rf "$work"
+    stop "$package can't be had from npm, and the tests need it: is there a network?"
+  fi
+  echo "$sha256  $(echo "$work"/*.tgz)" | sha256sum --check --quiet
+  tar xzf "$work"/*.tgz -C "$work" "$@"
+  echo "$version" >"$work/package/version"
+  rm -rf "${directory:?}/$name"
+  mv -T "$work/package" "$directory/$name" 2>/dev/null || [ "$(cat "$directory/$name/version")" = "$version" ]
+  rm -rf "$work"
+}

@@ -1,0 +1,142 @@
+//! What a curator does all day.
+
+use fantoccini::key::Key;
+
+use crate::appliance::Place;
+use crate::chromium::{Browser, Scripts};
+use crate::{LIB, reviewed, rows};
+
+#[test]
+fn from_the_list_it_is_one_click_to_the_line_that_decides() {
+    let place = Place::new();
+    let snowgate = reviewed(&place);
+    let browser = Browser::open(Scripts::Run);
+    browser.go(&snowgate.url("/"));
+    let ready = rows(&browser, "#ready");
+    assert!(ready.len() == 1 && ready[0].contains("good") && ready[0].contains("mergeable"), "{ready:?}");
+    let others = rows(&browser, "#list");
+    assert!(others.len() == 1 && others[0].contains("bad") && others[0].contains("blocked"), "{others:?}");
+
+    browser.click("#list a.chip.bad");
+    assert_eq!(browser.at(), format!("{}#failures", snowgate.pull_path("bad")));
+    browser.until_says("#failures", "parse.c:114:9: error: unknown field");
+    let in_sight = "(() => { const box = document.querySelector('#failures .log').getBoundingClientRect(); \
+                    return box.top >= 0 && box.top < innerHeight; })()";
+    assert_eq!(browser.value(in_sight), true, "the line is in sight");
+
+    // and from there to the whole log, at that line
+    browser.click("#failures .failure-head a[data-go]");
+    browser.until_says("#log", "parse.c:114:9: error: unknown field");
+    assert!(browser.at().starts_with("/drv/") && browser.at().contains("#L"), "{}", browser.at());
+    browser.until_says("li:target", "error");
+}
+
+#[test]
+fn a_log_grows_while_it_is_looked_at() {
+    let place = Place::new();
+    let (first, second) = (place.gate("first"), place.gate("second"));
+    let sample = place.repository("sample");
+    sample.packages(&[LIB]);
+    sample.commit("a package");
+    let script = format!("echo one; {}; echo two; {}; echo three; exit 1", first.wait(), second.wait());
+    let head = sample.branch("change", &[("lib", &script)]);
+    let snowgate = place.serve();
+    let running = snowgate.building("lib");
+    let drv = running["drv"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+    let browser = Browser::open(Scripts::Run);
+    browser.go(&snowgate.url(&format!("/drv/{drv}")));
+    browser.until_says("#log", "one");
+    browser.until_says("#live-state", "live");
+    assert!(!browser.text("#log").contains("two"));
+    first.open();
+    browser.until_says("#log", "two");
+    second.open();
+    browser.until_says("#log", "three");
+    browser.until_says("#log-end", "The log ends here.");
+    browser.until_says("#attempts", "failed");
+    snowgate.reviewed("change", &head);
+}
+
+#[test]
+fn the_list_and_the_review_follow_what_happens() {
+    let place = Place::new();
+    let gate = place.gate("gate");
+    let sample = place.repository("sample");
+    sample.packages(&[LIB]);
+    sample.commit("a package");
+    let snowgate = place.serve();
+    let browser = Browser::open(Scripts::Run);
+    browser.go(&snowgate.url("/"));
+    browser.until_says("#list", "No pull request is open.");
+    browser.until_says("#live-state", "live");
+    let head = sample.branch("change", &[("lib", &format!("{}; echo lib 2 > $out", gate.wait()))]);
+    browser.until_says("#list", "building");
+
+    browser.follow("change");
+    browser.until_says("#verdict", "Under way");
+    browser.until_says("#live-state", "live");
+    gate.open();
+    browser.until_says("#verdict", "Mergeable");
+    browser.until_says("#actions", "Run again");
+    snowgate.reviewed("change", &head);
+}
+
+#[test]
+fn everything_can_be_reached_from_the_keyboard() {
+    let place = Place::new();
+    let snowgate = reviewed(&place);
+    let browser = Browser::open(Scripts::Run);
+    browser.go(&snowgate.url("/"));
+    browser.press("j");
+    browser.until_says(".here", "good");
+    browser.press("j");
+    browser.until_says(".here", "bad");
+    browser.press("k");
+    browser.until_says(".here", "good");
+    browser.press("j");
+    browser.press_key(Key::Enter);
+    browser.until_says("h1", "bad");
+
+    browser.press("?");
+    browser.until_says("dialog[open]", "next, previous row");
+    browser.press_key(Key::Escape);
+    assert!(!browser.has("dialog[open]"));
+
+    browser.press("/");
+    assert_eq!(browser.value("document.activeElement.type"), "search");
+    browser.press("app");
+    browser.press_key(Key::Enter);
+    browser.until_says("#packages", "1 of 2 changes");
+
+    // the first stop of the tabulator leads past the head of the page
+    browser.go(&snowgate.url("/"));
+    browser.press_key(Key::Tab);
+    assert_eq!(browser.value("document.activeElement.className"), "skip");
+}
+
+#[test]
+fn a_visitor_without_scripts_reads_searches_and_orders() {
+    let place = Place::new();
+    let snowgate = reviewed(&place);
+    let browser = Browser::open(Scripts::Off);
+    browser.go(&snowgate.url("/"));
+    assert!(!browser.has("html.scripted"));
+    assert!(browser.text("#ready").contains("good"));
+    browser.type_into("#q", "bad");
+    browser.click(".filters form button");
+    assert!(browser.at().contains("q=bad"), "{}", browser.at());
+    assert_eq!(browser.count("[data-row]"), 1);
+    browser.click("#list a.chip.bad");
+    assert!(browser.text("#failures").contains("parse.c:114:9: error: unknown field"));
+    browser.follow("Timeline");
+    assert!(browser.at().contains("view=timeline"));
+    browser.go(&snowgate.url(&snowgate.pull_path("good")));
+    browser.click("#actions button");
+    let first = snowgate.pull("good").unwrap()["review"]["id"].clone();
+    assert_eq!(browser.at(), snowgate.pull_path("good"));
+    snowgate.until("it is reviewed again", || {
+        let pull = snowgate.pull("good")?;
+        (pull["review"]["state"] == "complete").then_some(())
+    });
+    assert!(first.is_string());
+}
