@@ -136,6 +136,9 @@ async fn stale(db: Db, settings: Settings, review: ReviewId) -> Result<Option<u6
             attributes.clear();
         }
     }
+    if is_complete && settings.labels.enabled {
+        db.labels_are_stale(&review).await?;
+    }
     db.check_runs_are_stale(&review, check::NAME, attributes).await
 }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::labels::Labels;
+
 /// GitHub.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -43,6 +45,7 @@ pub struct GitHub {
     /// What a comment that orders something begins with, after an `@`; the App's own name unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command_name: Option<String>,
+    pub labels: Labels,
     pub policy: Policy,
 }
 
@@ -91,6 +94,7 @@ impl Default for GitHub {
             checks: Checks::None,
             checks_limit: 40,
             command_name: None,
+            labels: Labels::default(),
             policy: Policy::default(),
         }
     }
@@ -109,6 +113,9 @@ impl GitHub {
         }
         if !is_url(&self.web_url) {
             return Some(("web_url", "`github.web_url` must begin with http:// or https://"));
+        }
+        if let Some((_, fault)) = self.labels.fault() {
+            return Some(("labels", fault));
         }
         let is_name = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         if self.command_name.as_deref().is_some_and(|name| !is_name(name)) {

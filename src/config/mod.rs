@@ -5,6 +5,7 @@ pub mod builders;
 mod document;
 mod error;
 pub mod github;
+pub mod labels;
 pub mod repository;
 pub mod server;
 pub mod shown;

@@ -61,6 +61,9 @@ pub struct Policy {
     pub new_eval_errors: Level,
     /// An attribute that head does not have any more.
     pub removed: Level,
+    /// A change with more rebuilds than this belongs on a staging branch: the verdict warns of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub staging_rebuilds: Option<u64>,
 }
 
 impl Default for Policy {
@@ -73,6 +76,7 @@ impl Default for Policy {
             still_failing: Level::Info,
             new_eval_errors: Level::Block,
             removed: Level::Info,
+            staging_rebuilds: None,
         }
     }
 }

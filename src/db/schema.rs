@@ -292,6 +292,15 @@ table! {
     }
 }
 
+table! {
+    labelled_pulls (repository, number) {
+        repository -> BigInt,
+        number -> BigInt,
+        told -> Nullable<Text>,
+        stale_since -> Nullable<BigInt>,
+    }
+}
+
 allow_tables_to_appear_in_same_query!(pulls, reviews);
 allow_tables_to_appear_in_same_query!(check_runs, reviews);
 allow_tables_to_appear_in_same_query!(check_runs, github_repositories);

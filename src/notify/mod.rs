@@ -3,3 +3,4 @@
 //! told nothing.
 
 pub mod check;
+pub mod labels;

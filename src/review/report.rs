@@ -102,6 +102,7 @@ pub enum ReasonCode {
     Cancelled,
     Pending,
     SelfCheck,
+    ManyRebuilds,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]

@@ -8,6 +8,7 @@ mod deliveries;
 mod double;
 mod examples;
 mod groups;
+mod labels;
 mod registration;
 mod strangers;
 

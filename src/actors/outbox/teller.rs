@@ -8,11 +8,14 @@ use tokio::sync::Notify;
 
 use super::pauses::{Pauses, Stop};
 use super::{Progresses, Tools};
-use crate::db::{CheckRunRow, DbError};
+use crate::db::{CheckRunRow, DbError, LabelRow};
 use crate::domain::RepositoryName;
 use crate::forge::github::App;
 use crate::forge::github::client::{GitHubError, InstallationId};
+use crate::forge::github::comments::Reached;
 use crate::notify::check::{self, CheckRun};
+use crate::notify::labels::{self, Wanted};
+use crate::review::report::State;
 
 pub(super) struct Teller {
     tools: Tools,
@@ -44,15 +47,18 @@ impl Teller {
     async fn tell_all(&self) -> Result<(), Stop> {
         loop {
             let rows = self.tools.db.stale_check_runs(self.repository, AT_ONCE).await?;
-            if rows.is_empty() {
+            let labels = self.tools.db.stale_labels(self.repository).await?;
+            if rows.is_empty() && labels.is_empty() {
                 return Ok(());
             }
             let app = self.tools.github.app().ok_or(Stop::Nobody)?;
-            let seen = self.tools.db.repositories_to_tell().await?;
-            let (_, name, installation) = seen.into_iter().find(|(id, ..)| *id == self.repository).ok_or(Stop::Nobody)?;
+            let (name, installation) = self.tools.db.github_repository(self.repository).await?.ok_or(Stop::Nobody)?;
             let sending = Sending { app: &app, name: &name, installation: InstallationId(installation) };
             for row in rows {
                 self.tell(&sending, row).await?;
+            }
+            for row in labels {
+                self.label(&sending, row).await?;
             }
         }
     }
@@ -87,6 +93,31 @@ impl Teller {
             tokio::time::sleep(BETWEEN).await;
         }
         Ok(())
+    }
+
+    async fn label(&self, sending: &Sending<'_>, row: LabelRow) -> Result<(), Stop> {
+        let db = &self.tools.db;
+        let report = match db.pull(sending.name, row.number).await?.and_then(|pull| pull.review) {
+            Some(review) => db.report(&review).await?.filter(|report| report.state == State::Complete),
+            None => None,
+        };
+        // those of a review that is not over are of another time
+        let Some(report) = report else { return Ok(db.labels_are_well(&row, None).await?) };
+        let Wanted { on, off } = labels::wanted(&self.tools.settings.labels, &report);
+        let told = serde_json::to_string(&on).map_err(|error| Stop::Trouble(error.to_string()))?;
+        if row.told.as_ref() == Some(&told) {
+            return Ok(db.labels_are_well(&row, None).await?);
+        }
+        let at = Reached { installation: sending.installation, name: sending.name };
+        match sending.app.label(at, row.number, &on, &off).await {
+            Ok(()) => Ok(db.labels_are_well(&row, Some(told)).await?),
+            Err(GitHubError::RateLimited(until)) => Err(Stop::Until(until)),
+            Err(error @ (GitHubError::NotFound(_) | GitHubError::Refused { status: ..500, .. })) => {
+                tracing::error!("pull request {} of {} is not labelled: {error}", row.number, sending.name);
+                Ok(db.labels_are_well(&row, None).await?)
+            }
+            Err(error) => Err(Stop::Trouble(error.to_string())),
+        }
     }
 
     /// What it is to say now; `None`: nothing, since what it was about is gone.

@@ -77,6 +77,8 @@ enum Asked<'a> {
     Get { unless: Option<&'a HeaderValue> },
     Post(serde_json::Value),
     Patch(serde_json::Value),
+    Put(serde_json::Value),
+    Delete,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,6 +175,12 @@ impl Client {
         self.say(who, path, Asked::Patch(json(path, body)?)).await
     }
 
+    /// Takes something away.
+    pub(super) async fn delete(&self, who: As, path: &str) -> Result<(), GitHubError> {
+        let (status, headers, body) = self.ask(who, path, Asked::Delete).await?;
+        if status.is_success() { Ok(()) } else { Err(refused(path, status, &headers, &body)) }
+    }
+
     /// Reads what is there, once: nothing of it is kept.
     pub(super) async fn get_once<T: DeserializeOwned>(&self, who: As, path: &str) -> Result<T, GitHubError> {
         self.say(who, path, Asked::Get { unless: None }).await
@@ -201,6 +209,8 @@ impl Client {
             }
             Asked::Post(body) => octocrab._post(path, Some(&body)).await,
             Asked::Patch(body) => octocrab._patch(path, Some(&body)).await,
+            Asked::Put(body) => octocrab._put(path, Some(&body)).await,
+            Asked::Delete => octocrab._delete(path, None::<&()>).await,
         };
         let response = response.map_err(|error| of_octocrab(path, &error))?;
         let (status, headers) = (response.status(), response.headers().clone());

@@ -8,6 +8,7 @@ pub mod client;
 pub mod comments;
 pub mod credentials;
 pub mod event;
+mod labels;
 pub mod manifest;
 mod queue;
 mod repository;

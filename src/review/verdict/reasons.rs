@@ -6,7 +6,7 @@ use super::Findings;
 use crate::domain::{AttrPath, Outcome};
 use crate::review::plain;
 use crate::review::report::{Category, Change, ChangeKind, EvalErrorRow, EvalErrorStatus, Level, Reason, ReasonCode, State};
-use crate::review::words::{count, listing};
+use crate::review::words::{count, listing, thousands};
 
 pub fn reasons(findings: &Findings) -> Vec<Reason> {
     let mut reasons = Vec::new();
@@ -18,6 +18,7 @@ pub fn reasons(findings: &Findings) -> Vec<Reason> {
     reasons.extend(builds(findings));
     reasons.extend(undone(findings));
     reasons.extend(removed(findings));
+    reasons.extend(many_rebuilds(findings));
     reasons.extend(nothing_changed(findings));
     reasons.sort_by_key(|reason| match reason.level {
         Level::Block => 0,
@@ -154,6 +155,13 @@ fn removed(findings: &Findings) -> Option<Reason> {
     let attrs = attrs_of(findings.changes.iter().filter(|change| change.change == ChangeKind::Removed));
     let text = || format!("{} removed", named(&attrs));
     (!attrs.is_empty()).then(|| reason(ReasonCode::Removed, findings.header.policy.removed, text(), attrs.clone()))
+}
+
+/// Everybody who builds from the branch would wait for them.
+fn many_rebuilds(findings: &Findings) -> Option<Reason> {
+    let (most, rebuilds) = (findings.header.policy.staging_rebuilds?, findings.counts.rebuilds);
+    let text = || format!("{}, and more than {} belong on a staging branch", count(rebuilds, "rebuild"), thousands(most));
+    (rebuilds > most).then(|| reason(ReasonCode::ManyRebuilds, Level::Warn, text(), BTreeSet::new()))
 }
 
 fn nothing_changed(findings: &Findings) -> Option<Reason> {

@@ -68,6 +68,39 @@ pub(super) fn answer(remote: &mut Remote, request: &HttpRequest, rest: &[&str], 
             let (page, link) = page(request, &all);
             Ok(Said { status: 200, value: page.into(), link })
         }
+        ("GET", ["issues", number, "labels"]) => {
+            let all: Vec<Value> = listed(remote.labels.get(&number.parse::<u64>().unwrap()));
+            let (page, link) = page(request, &all);
+            Ok(Said { status: 200, value: page.into(), link })
+        }
+        ("POST", ["issues", number, "labels"]) => {
+            let new = body["labels"].as_array().unwrap().iter().map(|label| label.as_str().unwrap().to_owned());
+            let labels = remote.labels.entry(number.parse().unwrap()).or_default();
+            labels.extend(new);
+            ok(listed(Some(labels)).into())
+        }
+        ("DELETE", ["issues", number, "labels", label]) => {
+            let labels = remote.labels.entry(number.parse().unwrap()).or_default();
+            let label = unescaped(label);
+            let at = labels.iter().position(|known| *known == label).ok_or_else(not_found)?;
+            labels.remove(at);
+            ok(listed(Some(labels)).into())
+        }
         _ => Err(not_found()),
     }
+}
+
+/// As it stood in the address.
+fn unescaped(part: &str) -> String {
+    let mut pieces = part.split('%');
+    let mut bytes = pieces.next().unwrap().as_bytes().to_vec();
+    for piece in pieces {
+        bytes.push(u8::from_str_radix(&piece[..2], 16).unwrap());
+        bytes.extend(piece[2..].bytes());
+    }
+    String::from_utf8(bytes).unwrap()
+}
+
+fn listed(labels: Option<&Vec<String>>) -> Vec<Value> {
+    labels.into_iter().flatten().map(|label| json!({"id": 1, "name": label})).collect()
 }

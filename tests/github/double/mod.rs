@@ -75,6 +75,8 @@ pub struct Remote {
     pub pulls: BTreeMap<u64, Pull>,
     pub checks: Vec<checks::CheckRun>,
     pub comments: Vec<comments::Comment>,
+    /// Of pull requests.
+    pub labels: BTreeMap<u64, Vec<String>>,
     /// Bare.
     dir: PathBuf,
 }
@@ -131,6 +133,11 @@ impl<'a> GitHub<'a> {
         self.configure(&format!("{}checks = \"{which}\"\n", self.app()));
     }
 
+    /// The settings as before, with more lines.
+    pub fn also(&self, lines: &str) {
+        self.configure(&format!("{}{lines}\n", self.app()));
+    }
+
     /// The settings as before, with another secret for deliveries, and the one of before beside it.
     pub fn rotated_to(&self, secret: &str) {
         let path = |name: &str| self.place.path(name).display().to_string();
@@ -185,8 +192,8 @@ impl<'a> GitHub<'a> {
         let mut world = self.world();
         let id = 1000 + world.remotes.len() as u64;
         let (former, pulls, default_branch) = (Vec::new(), BTreeMap::new(), "main".into());
-        let (checks, comments) = (Vec::new(), Vec::new());
-        world.remotes.push(Remote { id, name: name.into(), former, default_branch, pulls, checks, comments, dir });
+        let (checks, comments, labels) = (Vec::new(), Vec::new(), BTreeMap::new());
+        world.remotes.push(Remote { id, name: name.into(), former, default_branch, pulls, checks, comments, labels, dir });
         Hosted { github: self, id, work }
     }
 
@@ -299,6 +306,14 @@ impl Hosted<'_> {
 
     pub fn checks(&self) -> Vec<checks::CheckRun> {
         self.with(|remote| remote.checks.clone())
+    }
+
+    pub fn labels(&self, number: u64) -> Vec<String> {
+        self.with(|remote| remote.labels.get(&number).cloned().unwrap_or_default())
+    }
+
+    pub fn label(&self, number: u64, label: &str) {
+        self.with(|remote| remote.labels.entry(number).or_default().push(label.into()));
     }
 
     /// Somebody comments on a pull request; `None`: the App itself.

@@ -126,7 +126,7 @@ fn evidence(code: ReasonCode, query: &ReviewQuery) -> Option<(String, &'static s
         ReasonCode::Removed => rows(Category::Removed),
         ReasonCode::Pending => rows(Category::Pending),
         ReasonCode::SelfCheck => Some(("/settings#alarms".into(), "what differed")),
-        ReasonCode::NothingChanged | ReasonCode::Cancelled => None,
+        ReasonCode::NothingChanged | ReasonCode::Cancelled | ReasonCode::ManyRebuilds => None,
     }
 }
 
