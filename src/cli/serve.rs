@@ -143,6 +143,7 @@ async fn with_database(
         let tools = clerk::Tools {
             github: github.clone(),
             db: db.clone(),
+            events: events.clone(),
             intake: intake.clone(),
             name: settings.github.command_name.clone(),
         };

@@ -124,6 +124,18 @@ impl Db {
             .await
     }
 
+    /// The number of a repository on GitHub, and the installation that sees it.
+    pub async fn github_repository_named(&self, name: &RepositoryName) -> Result<Option<(u64, u64)>, DbError> {
+        let name = name.clone();
+        self.threads
+            .read(move |connection| {
+                let of = g::table.filter(g::name.eq(name.as_str())).select((g::id, g::installation));
+                let found: Option<(i64, i64)> = of.first(connection).optional()?;
+                Ok(found.map(|(id, installation)| (count(id), count(installation))))
+            })
+            .await
+    }
+
     /// What goes by this number on GitHub: its name, and the installation that sees it.
     pub async fn github_repository(&self, id: u64) -> Result<Option<(RepositoryName, u64)>, DbError> {
         self.threads

@@ -301,6 +301,22 @@ table! {
     }
 }
 
+table! {
+    merges (repository, number) {
+        repository -> BigInt,
+        number -> BigInt,
+        head -> Text,
+        method -> Nullable<Text>,
+        by_id -> BigInt,
+        by_login -> Text,
+        comment -> Nullable<BigInt>,
+        asked_at -> BigInt,
+        state -> Text,
+        sentence -> Nullable<Text>,
+        told -> Bool,
+    }
+}
+
 allow_tables_to_appear_in_same_query!(pulls, reviews);
 allow_tables_to_appear_in_same_query!(check_runs, reviews);
 allow_tables_to_appear_in_same_query!(check_runs, github_repositories);

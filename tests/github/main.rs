@@ -9,6 +9,7 @@ mod double;
 mod examples;
 mod groups;
 mod labels;
+mod merges;
 mod registration;
 mod strangers;
 

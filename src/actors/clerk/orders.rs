@@ -9,9 +9,9 @@ use crate::actors::house::ActionError;
 use crate::actors::intake::{Cancel, RerunAs};
 use crate::actors::outbox::pauses::Stop;
 use crate::actors::scheduler::Retry;
-use crate::db::CommentRow;
+use crate::db::{CommentRow, NewMerge};
 use crate::domain::{DrvPath, RepositoryName, ReviewId};
-use crate::forge::command::Command;
+use crate::forge::command::{Command, Method};
 use crate::forge::github::comments::Person;
 use crate::review::markdown::escape::code;
 use crate::review::report::{Category, Change, Report, State};
@@ -65,7 +65,7 @@ impl Tools {
             Command::Allow => {
                 Ok(Outcome::refused("changes of strangers are allowed by the policy of this server's configuration"))
             }
-            Command::Merge(_) => Ok(Outcome::refused("this server merges nothing")),
+            Command::Merge(method) => self.merge(review()?, orders, row, *method).await,
         }
     }
 
@@ -89,6 +89,30 @@ impl Tools {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// When the review of the head that was current says that it is mergeable.
+    async fn merge(
+        &self,
+        review: ReviewId,
+        orders: &Orders,
+        row: &CommentRow,
+        method: Option<Method>,
+    ) -> Result<Outcome, ActionError> {
+        let review = self.db.review(&review).await?.ok_or(ActionError::NoSuchReview(review))?;
+        if review.waits() {
+            return Err(ActionError::NotNow("nobody has allowed the review of this change yet".into()));
+        }
+        let merge = NewMerge {
+            repository: row.key.repository,
+            number: row.number,
+            head: review.head_rev,
+            method,
+            by: orders.by.clone(),
+            comment: Some(row.key.comment),
+        };
+        self.db.ask_for_merge(merge).await?;
+        Ok(Outcome::Begun)
     }
 
     /// What a change alters is built without being asked for; so this is about what failed, or was not built.

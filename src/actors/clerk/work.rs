@@ -19,8 +19,8 @@ use crate::forge::github::comments::{Reached, Reaction};
 
 /// One repository's.
 pub(super) struct Desk {
-    tools: Tools,
-    repository: u64,
+    pub(super) tools: Tools,
+    pub(super) repository: u64,
     wake: Arc<Notify>,
 }
 
@@ -28,7 +28,7 @@ pub(super) struct Desk {
 const NAME: &str = "snowgate";
 
 /// Why a comment is not done yet, or never will be.
-enum Ended {
+pub(super) enum Ended {
     Stopped(Stop),
     /// It is gone, or GitHub does not take the answer.
     Nothing(String),
@@ -67,14 +67,14 @@ impl Desk {
 
     async fn all(&self) -> Result<(), Stop> {
         loop {
-            let rows = self.tools.db.comments_to_do(self.repository).await?;
-            if rows.is_empty() {
-                return Ok(());
-            }
             let app = self.tools.github.app().ok_or(Stop::Nobody)?;
             let found = self.tools.db.github_repository(self.repository).await?;
             let (name, installation) = found.ok_or(Stop::Nobody)?;
             let at = Reached { installation: InstallationId(installation), name: &name };
+            let rows = self.tools.db.comments_to_do(self.repository).await?;
+            if rows.is_empty() {
+                return self.merges(&app, at).await;
+            }
             for row in rows {
                 let key = row.key;
                 match self.one(&app, at, row).await {

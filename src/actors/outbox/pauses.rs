@@ -15,6 +15,8 @@ const LONGEST: Duration = Duration::from_secs(300);
 pub(in crate::actors) enum Stop {
     /// Until then.
     Until(Timestamp),
+    /// Something else of ours is on its way, and comes first.
+    Soon,
     /// Nobody answers, or not in order.
     Trouble(String),
     /// There is no App any more, or it does not see the repository.
@@ -49,6 +51,7 @@ impl Pauses {
                 tracing::info!("{} again at {then}: GitHub's rate limit is used up", self.what);
                 tokio::time::sleep(Duration::try_from(then.duration_since(Timestamp::now())).unwrap_or(FIRST)).await;
             }
+            Err(Stop::Soon) => tokio::time::sleep(FIRST).await,
             Err(Stop::Trouble(reason)) => {
                 tracing::warn!("{} again in {} s: {reason}", self.what, self.next.as_secs());
                 tokio::time::sleep(self.next).await;

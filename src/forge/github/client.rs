@@ -31,6 +31,22 @@ pub struct InstallationId(pub u64);
 pub enum As {
     App,
     Installation(InstallationId),
+    /// With a token of their own, by their number.
+    Person(u64),
+}
+
+/// Somebody, and what they act with.
+#[derive(Debug, Clone, Copy)]
+pub struct Person<'a> {
+    pub id: u64,
+    pub token: &'a Secret,
+}
+
+/// How something is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verb {
+    Post,
+    Put,
 }
 
 /// What GitHub said of the rate limit in its last answer.
@@ -58,6 +74,8 @@ pub enum GitHubError {
 }
 
 pub struct Client {
+    /// Without a slash at its end.
+    api: String,
     app: Octocrab,
     /// Each keeps its token until shortly before it expires.
     installations: Mutex<HashMap<InstallationId, Arc<Octocrab>>>,
@@ -105,7 +123,7 @@ impl Client {
     pub fn new(api: &str, credentials: &Credentials) -> Result<Self, GitHubError> {
         let builder = Octocrab::builder().app_from_rsa_pem(AppId(credentials.app_id), credentials.private_key.expose());
         let app = timed(builder.map_err(|_| GitHubError::Key)?, api)?;
-        Ok(Self { app, installations: Mutex::default(), known: Mutex::default(), limits: Mutex::default() })
+        Ok(Self { api: api.to_owned(), app, installations: Mutex::default(), known: Mutex::default(), limits: Mutex::default() })
     }
 
     pub fn rate_limit(&self, who: As) -> Option<RateLimit> {
@@ -175,6 +193,11 @@ impl Client {
         self.say(who, path, Asked::Patch(json(path, body)?)).await
     }
 
+    /// Makes something so.
+    pub(super) async fn put<T: DeserializeOwned>(&self, who: As, path: &str, body: &impl Serialize) -> Result<T, GitHubError> {
+        self.say(who, path, Asked::Put(json(path, body)?)).await
+    }
+
     /// Takes something away.
     pub(super) async fn delete(&self, who: As, path: &str) -> Result<(), GitHubError> {
         let (status, headers, body) = self.ask(who, path, Asked::Delete).await?;
@@ -194,14 +217,45 @@ impl Client {
         serde_json::from_str(&body).map_err(|error| GitHubError::Unreadable { what: path.into(), reason: error.to_string() })
     }
 
+    /// Does something in a person's name: their rights are what GitHub goes by. The token is not kept.
+    pub(super) async fn as_person<T: DeserializeOwned>(
+        &self,
+        person: &Person<'_>,
+        verb: Verb,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, GitHubError> {
+        let octocrab = timed(Octocrab::builder().personal_token(person.token.expose().to_owned()), &self.api)?;
+        let body = json(path, body)?;
+        let asked = match verb {
+            Verb::Post => Asked::Post(body),
+            Verb::Put => Asked::Put(body),
+        };
+        let (status, headers, body) = self.ask_by(&octocrab, As::Person(person.id), path, asked).await?;
+        if !status.is_success() {
+            return Err(refused(path, status, &headers, &body));
+        }
+        serde_json::from_str(&body).map_err(|error| GitHubError::Unreadable { what: path.into(), reason: error.to_string() })
+    }
+
     async fn ask(&self, who: As, path: &str, asked: Asked<'_>) -> Result<(StatusCode, HeaderMap, String), GitHubError> {
+        let octocrab = match who {
+            As::App | As::Person(_) => Arc::new(self.app.clone()),
+            As::Installation(installation) => self.installation(installation)?,
+        };
+        self.ask_by(&octocrab, who, path, asked).await
+    }
+
+    async fn ask_by(
+        &self,
+        octocrab: &Octocrab,
+        who: As,
+        path: &str,
+        asked: Asked<'_>,
+    ) -> Result<(StatusCode, HeaderMap, String), GitHubError> {
         if let Some(limit) = self.rate_limit(who).filter(|limit| limit.remaining == 0 && limit.resets_at > Timestamp::now()) {
             return Err(GitHubError::RateLimited(limit.resets_at));
         }
-        let octocrab = match who {
-            As::App => Arc::new(self.app.clone()),
-            As::Installation(installation) => self.installation(installation)?,
-        };
         let response = match asked {
             Asked::Get { unless } => {
                 let headers = unless.map(|etag| HeaderMap::from_iter([(IF_NONE_MATCH, etag.clone())]));

@@ -7,6 +7,7 @@ mod checks;
 pub mod client;
 pub mod comments;
 pub mod credentials;
+pub mod deeds;
 pub mod event;
 mod labels;
 pub mod manifest;

@@ -20,6 +20,9 @@ pub fn repository(remote: &Remote) -> Value {
         "fork": false,
         "default_branch": remote.default_branch,
         "archived": false,
+        "allow_merge_commit": remote.methods[0],
+        "allow_squash_merge": remote.methods[1],
+        "allow_rebase_merge": remote.methods[2],
     })
 }
 

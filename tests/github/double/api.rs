@@ -12,7 +12,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{APP, INES, INSTALLATION, Remote, STRANGER, State, World, answers, checks, comments, described, git};
+use super::{APP, INES, INSTALLATION, Remote, STRANGER, State, User, World, answers, checks, comments, described, git};
 
 /// A page of GitHub's is a hundred; stories are shorter.
 const PAGE: usize = 2;
@@ -26,6 +26,10 @@ pub async fn answer(world: web::Data<Mutex<World>>, request: HttpRequest, body: 
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     let reply = answer_to(&mut world, &request, &path, &body).map(|said| in_full(&mut world, &request, &path, &body, said));
     let mut response = conditional(&request, reply);
+    if world.lost_merges > 0 && path.ends_with("/merge") {
+        world.lost_merges -= 1;
+        response = refusal(502, "Bad Gateway");
+    }
     if world.lost_replies > 0 && request.method() == "POST" && path.ends_with("/comments") {
         world.lost_replies -= 1;
         response = refusal(502, "Bad Gateway");
@@ -135,7 +139,7 @@ fn answer_to(world: &mut World, request: &HttpRequest, path: &str, body: &Value)
         }
         ["repos", owner, name, ref rest @ ..] => {
             let name = format!("{owner}/{name}");
-            let refuses_reactions = world.refuse_reactions;
+            let (refuses_reactions, writers) = (world.refuse_reactions, world.writers.clone());
             if let Some(remote) = world.remotes.iter_mut().find(|remote| remote.name == name) {
                 return if rest.contains(&"reactions") && refuses_reactions {
                     Err(refusal(500, "a fault on demand"))
@@ -144,7 +148,7 @@ fn answer_to(world: &mut World, request: &HttpRequest, path: &str, body: &Value)
                 } else if rest.first() == Some(&"issues") {
                     comments::answer(remote, request, rest, body)
                 } else {
-                    of_repository(remote, request, rest)
+                    of_repository(remote, &writers, request, rest, body)
                 };
             }
             match world.remotes.iter().find(|remote| remote.former.contains(&name)) {
@@ -191,8 +195,9 @@ fn as_the_app(world: &mut World, request: &HttpRequest, parts: &[&str]) -> Reply
     }
 }
 
-fn of_repository(remote: &Remote, request: &HttpRequest, rest: &[&str]) -> Reply {
+fn of_repository(remote: &mut Remote, writers: &[User], request: &HttpRequest, rest: &[&str], body: &Value) -> Reply {
     match rest {
+        ["pulls", number, "merge"] if request.method() == "PUT" => merge(remote, number.parse().unwrap(), body),
         [] => ok(answers::repository(remote)),
         ["pulls"] => {
             assert!(request.query_string().contains("state=open"));
@@ -222,11 +227,31 @@ fn of_repository(remote: &Remote, request: &HttpRequest, rest: &[&str]) -> Reply
             let Some(user) = [INES, STRANGER].into_iter().find(|user| user.login == *login) else {
                 return Err(refusal(404, "Not Found"));
             };
-            let permission = if user == INES { "write" } else { "read" };
+            let permission = if writers.contains(&user) { "write" } else { "read" };
             ok(json!({"permission": permission, "role_name": permission, "user": answers::user(user)}))
         }
         _ => Err(refusal(404, "Not Found")),
     }
+}
+
+/// As GitHub does: the head must be the one that was decided on, and the branch's rules must hold.
+fn merge(remote: &mut Remote, number: u64, body: &Value) -> Reply {
+    let method = body["merge_method"].as_str().unwrap();
+    let allowed = remote.methods[["merge", "squash", "rebase"].iter().position(|known| *known == method).unwrap()];
+    let Some(pull) = remote.pulls.get_mut(&number) else { return Err(refusal(404, "Not Found")) };
+    if pull.state != State::Open || !allowed {
+        return Err(refusal(405, "Pull Request is not mergeable"));
+    }
+    if body["sha"] != pull.head.as_str() {
+        return Err(refusal(409, "Head branch was modified. Review and try the merge again."));
+    }
+    if let Some((status, message)) = remote.protected {
+        return Err(refusal(status, message));
+    }
+    pull.state = State::Merged;
+    remote.merged.push(format!("{method} {number}: {}", body["commit_message"].as_str().unwrap_or_default()));
+    git::move_branch(&remote.dir, &pull.base, &pull.head);
+    ok(json!({"sha": pull.head, "merged": true, "message": "Pull Request successfully merged"}))
 }
 
 pub(super) fn page(request: &HttpRequest, all: &[Value]) -> (Vec<Value>, Option<String>) {

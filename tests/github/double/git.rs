@@ -16,6 +16,12 @@ pub fn resolve(dir: &Path, reference: &str) -> Option<String> {
     output.status.success().then(|| String::from_utf8(output.stdout).unwrap().trim().to_owned())
 }
 
+pub fn move_branch(dir: &Path, branch: &str, to: &str) {
+    let reference = format!("refs/heads/{branch}");
+    let status = Command::new("git").arg("--git-dir").arg(dir).args(["update-ref", &reference, to]).status().unwrap();
+    assert!(status.success());
+}
+
 /// `(reference, commit)` of all whose names begin so.
 pub fn matching(dir: &Path, prefix: &str) -> Vec<(String, String)> {
     let output =

@@ -75,6 +75,11 @@ pub struct Remote {
     pub pulls: BTreeMap<u64, Pull>,
     pub checks: Vec<checks::CheckRun>,
     pub comments: Vec<comments::Comment>,
+    /// What merging is refused with: a rule of the branch.
+    pub protected: Option<(u16, &'static str)>,
+    /// How it was merged: `merge 1: message`.
+    pub merged: Vec<String>,
+    pub methods: [bool; 3],
     /// Of pull requests.
     pub labels: BTreeMap<u64, Vec<String>>,
     /// Bare.
@@ -99,6 +104,10 @@ pub struct World {
     pub faults: (u32, u16),
     /// So many requests that change something are done, and answered as if they were not.
     pub lost: u32,
+    /// The same of merges.
+    pub lost_merges: u32,
+    /// May write beside Ines, or not any more.
+    pub writers: Vec<User>,
     /// The same of replies to comments.
     pub lost_replies: u32,
     /// No reaction is taken at the moment.
@@ -157,7 +166,7 @@ impl<'a> GitHub<'a> {
 
     /// Running, and this server has no App there.
     pub fn run(place: &'a Place) -> Self {
-        let world = Arc::new(Mutex::new(World { installed: true, ..World::default() }));
+        let world = Arc::new(Mutex::new(World { installed: true, writers: vec![INES], ..World::default() }));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let at = listener.local_addr().unwrap();
         let served = world.clone();
@@ -193,7 +202,20 @@ impl<'a> GitHub<'a> {
         let id = 1000 + world.remotes.len() as u64;
         let (former, pulls, default_branch) = (Vec::new(), BTreeMap::new(), "main".into());
         let (checks, comments, labels) = (Vec::new(), Vec::new(), BTreeMap::new());
-        world.remotes.push(Remote { id, name: name.into(), former, default_branch, pulls, checks, comments, labels, dir });
+        world.remotes.push(Remote {
+            id,
+            name: name.into(),
+            former,
+            default_branch,
+            pulls,
+            checks,
+            comments,
+            labels,
+            dir,
+            protected: None,
+            merged: Vec::new(),
+            methods: [true; 3],
+        });
         Hosted { github: self, id, work }
     }
 
@@ -306,6 +328,19 @@ impl Hosted<'_> {
 
     pub fn checks(&self) -> Vec<checks::CheckRun> {
         self.with(|remote| remote.checks.clone())
+    }
+
+    pub fn protect(&self, refusal: Option<(u16, &'static str)>) {
+        self.with(|remote| remote.protected = refusal);
+    }
+
+    /// Of merge, squash and rebase, in this order.
+    pub fn allow_methods(&self, methods: [bool; 3]) {
+        self.with(|remote| remote.methods = methods);
+    }
+
+    pub fn merged(&self) -> Vec<String> {
+        self.with(|remote| remote.merged.clone())
     }
 
     pub fn labels(&self, number: u64) -> Vec<String> {
