@@ -357,3 +357,18 @@ document.addEventListener("submit", (event) => {
   const again = event.submitter?.hasAttribute("formaction") ? [event.submitter] : event.target.querySelectorAll("button");
   if (event.target.method === "post") setTimeout(() => again.forEach((button) => { button.disabled = true; }), 0);
 });
+
+// --- parts on demand ---------------------------------------------------------------------------------------------------------
+// A folded part that names where it is whole is fetched when it is unfolded.
+document.addEventListener("toggle", async (event) => {
+  const part = event.target;
+  const from = part.dataset?.load;
+  if (!from || !part.open || !part.id) return;
+  delete part.dataset.load;
+  try {
+    const answer = await fetch(from, { headers: { Accept: "text/html" } });
+    if (!answer.ok) return;
+    const whole = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(part.id);
+    if (whole) part.replaceWith(document.adoptNode(whole));
+  } catch { part.dataset.load = from; }
+}, true);

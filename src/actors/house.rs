@@ -14,6 +14,7 @@ use super::events::Events;
 use super::intake::github::Delivered;
 use super::recorder::agenda::{Background, RecordedFor};
 use super::scheduler::DrainError;
+use super::sources::Sources;
 use crate::build::snapshot::{BuilderRow, Snapshot};
 use crate::config::Settings;
 use crate::db::{Db, DbError};
@@ -30,6 +31,7 @@ pub struct House {
     pub db: Db,
     pub logs: Logs,
     pub events: Events,
+    pub sources: Sources,
     /// Cancelled when the house closes: streams end, the listener takes no more connections.
     pub closing: CancellationToken,
     staff: Arc<dyn Staff>,
@@ -157,8 +159,8 @@ pub enum ActorState {
 }
 
 impl House {
-    pub fn new(db: Db, logs: Logs, events: Events, closing: CancellationToken, staff: Arc<dyn Staff>) -> Self {
-        Self { db, logs, events, closing, staff }
+    pub fn new(db: Db, logs: Logs, events: Events, sources: Sources, closing: CancellationToken, staff: Arc<dyn Staff>) -> Self {
+        Self { db, logs, events, sources, closing, staff }
     }
 
     /// The queue, with at most `waiting` of those that wait.

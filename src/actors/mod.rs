@@ -17,4 +17,5 @@ pub mod recorder;
 pub mod reviewer;
 pub mod reviews;
 pub mod scheduler;
+pub mod sources;
 pub mod staff;

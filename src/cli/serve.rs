@@ -20,6 +20,7 @@ use crate::actors::outbox::{self, Outbox};
 use crate::actors::post::{Tenure, supervise};
 use crate::actors::recorder::{self, Recorder};
 use crate::actors::reviews::Reviews;
+use crate::actors::sources::Sources;
 use crate::actors::staff::Posts;
 use crate::config::watch::Live;
 use crate::config::{Settings, StateDir};
@@ -178,7 +179,8 @@ async fn with_database(
         started: Arc::new(settings.clone()),
         live,
     };
-    let house = House::new(db, opened.desk.logs.clone(), events, closing.clone(), Arc::new(posts));
+    let sources = Sources::new(state.objects());
+    let house = House::new(db, opened.desk.logs.clone(), events, sources, closing.clone(), Arc::new(posts));
     let mut serving = Box::pin(crate::web::serve(house, Some(entrance), listener));
     ready(&url);
     let ended = tokio::select! {

@@ -5,6 +5,7 @@ use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 
 use super::columns::{count, integer, now, of_word, parsed, time, word};
+use super::happenings::{What, note};
 use super::schema::{branch_numbers as n, pulls as p, repositories, reviews as r};
 use super::threads::Fault;
 use super::{Db, DbError, ReviewRow, reviews};
@@ -160,6 +161,28 @@ fn store(connection: &mut SqliteConnection, row: &PullRow) -> QueryResult<()> {
     Ok(())
 }
 
+/// Puts what is different now on the timeline.
+fn note_moves(connection: &mut SqliteConnection, before: Option<&PullRow>, after: &PullRow) -> QueryResult<()> {
+    let pull = (after.repository.as_str(), integer(after.number));
+    let short = |commit: &CommitId| commit.as_str()[..8].to_owned();
+    let Some(before) = before else {
+        let detail = format!("by {}, {} into {}", after.author, short(&after.head), after.base_branch);
+        return note(connection, pull, None, What::Opened, &detail);
+    };
+    if before.state != PullState::Open && after.state == PullState::Open {
+        note(connection, pull, None, What::Reopened, "")?;
+    }
+    if before.head != after.head {
+        note(connection, pull, None, What::Pushed, &format!("{}, before {}", short(&after.head), short(&before.head)))?;
+    }
+    if before.base_branch != after.base_branch {
+        note(connection, pull, None, What::BaseMoved, &format!("to branch {}", after.base_branch))?;
+    } else if before.base != after.base {
+        note(connection, pull, None, What::BaseMoved, &format!("{} to {}", after.base_branch, short(&after.base)))?;
+    }
+    Ok(())
+}
+
 /// Draws the next number of the repository, or finds the branch's.
 fn number_of(connection: &mut SqliteConnection, repository: &RepositoryName, branch: &str) -> Result<u64, Fault> {
     let drawn: Option<i64> = n::table.find((repository.as_str(), branch)).select(n::number).first(connection).optional()?;
@@ -195,6 +218,7 @@ impl Db {
                 let after = row.clone().after(before.clone());
                 if before.as_ref() != Some(&after) {
                     store(connection, &after)?;
+                    note_moves(connection, before.as_ref(), &after)?;
                 }
                 Ok(())
             })
@@ -254,7 +278,12 @@ impl Db {
         self.threads
             .write(move |connection| {
                 let pull = p::table.find((repository.as_str(), integer(number))).filter(p::state.ne(word(state)));
-                diesel::update(pull).set((p::state.eq(word(state)), p::updated_at.eq(now()))).execute(connection)?;
+                let changed =
+                    diesel::update(pull).set((p::state.eq(word(state)), p::updated_at.eq(now()))).execute(connection)?;
+                if changed > 0 {
+                    let what = if state == PullState::Merged { What::Merged } else { What::Closed };
+                    note(connection, (repository.as_str(), integer(number)), None, what, "")?;
+                }
                 Ok(())
             })
             .await

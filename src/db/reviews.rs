@@ -9,6 +9,7 @@ use diesel::sql_types::BigInt;
 use diesel::sqlite::SqliteConnection;
 
 use super::columns::{compressed, count, expanded, integer, now, of_word, parsed, time, word};
+use super::happenings::{What, note};
 use super::schema::{pulls as p, reports, reviews as r};
 use super::threads::Fault;
 use super::{Db, DbError};
@@ -153,6 +154,7 @@ impl Db {
         self.threads
             .write(move |connection| {
                 let id = report.id.as_str();
+                let before = state_of(connection, &report.id)?;
                 let changed = diesel::update(r::table.find(id).filter(not_given_up()))
                     .set((
                         r::state.eq(word(report.state)),
@@ -173,7 +175,7 @@ impl Db {
                     .do_update()
                     .set(reports::json.eq(&json))
                     .execute(connection)?;
-                Ok(())
+                note_state(connection, &report.id, before, report.state, || told(&report))
             })
             .await
     }
@@ -184,13 +186,17 @@ impl Db {
         let id = id.clone();
         self.threads
             .write(move |connection| {
+                let before = state_of(connection, &id)?;
                 let changed = diesel::update(r::table.find(id.as_str()).filter(not_given_up()))
                     .set((
                         (r::state.eq(word(state)), r::decision.eq(word(Decision::Pending))),
                         (sentence.as_ref().map(|text| r::summary.eq(text)), r::updated_at.eq(now())),
                     ))
                     .execute(connection)?;
-                if changed == 0 { exists(connection, &id) } else { Ok(()) }
+                if changed == 0 {
+                    return exists(connection, &id);
+                }
+                note_state(connection, &id, before, state, || sentence.clone().unwrap_or_default())
             })
             .await
     }
@@ -288,6 +294,45 @@ pub(super) fn insertion() -> SqlLiteral<BigInt> {
     diesel::dsl::sql("reviews.rowid")
 }
 
+fn state_of(connection: &mut SqliteConnection, id: &ReviewId) -> Result<Option<State>, Fault> {
+    let found: Option<String> = r::table.find(id.as_str()).select(r::state).first(connection).optional()?;
+    Ok(found.map(|text| of_word(WHAT, &text)).transpose()?)
+}
+
+/// What a report says, for the timeline.
+fn told(report: &Report) -> String {
+    match report.state {
+        State::Evaluating | State::Building => format!("{} changes, {} rebuilds", report.changes.len(), report.counts.rebuilds),
+        State::Complete | State::Cancelled | State::Error => report.verdict.summary.clone(),
+    }
+}
+
+/// Puts a review's next state on the timeline of its pull request.
+fn note_state(
+    connection: &mut SqliteConnection,
+    id: &ReviewId,
+    before: Option<State>,
+    state: State,
+    detail: impl FnOnce() -> String,
+) -> Result<(), Fault> {
+    if before == Some(state) {
+        return Ok(());
+    }
+    let what = match state {
+        State::Evaluating => What::Began,
+        State::Building => What::Compared,
+        State::Complete => What::Decided,
+        State::Cancelled => What::Cancelled,
+        State::Error => What::Failed,
+    };
+    let of = r::table.find(id.as_str()).select((r::repository, r::number));
+    let (repository, number): (String, Option<i64>) = of.first(connection)?;
+    match number {
+        Some(number) => Ok(note(connection, (&repository, number), Some(id.as_str()), what, &detail())?),
+        None => Ok(()),
+    }
+}
+
 /// See [`Db::create_review`].
 pub(super) fn create(connection: &mut SqliteConnection, review: &NewReview, now: i64) -> Result<Vec<ReviewId>, Fault> {
     insert(connection, review, now)?;
@@ -328,6 +373,9 @@ fn supersede(connection: &mut SqliteConnection, review: &NewReview, number: i64,
         .execute(connection)?;
     diesel::update(before.filter(r::superseded_by.is_null())).set(r::superseded_by.eq(id)).execute(connection)?;
     diesel::update(p::table.find((repository, number))).set(p::review.eq(id)).execute(connection)?;
+    let of = |commit: &CommitId| commit.as_str()[..8].to_owned();
+    let detail = format!("of {} against {}", of(&review.head_rev), of(&review.base_rev));
+    note(connection, (repository, number), Some(id), What::Began, &detail)?;
     Ok(ended.into_iter().map(ReviewId::new).collect())
 }
 

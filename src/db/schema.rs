@@ -317,6 +317,18 @@ table! {
     }
 }
 
+table! {
+    happenings (id) {
+        id -> BigInt,
+        repository -> Text,
+        number -> BigInt,
+        review -> Nullable<Text>,
+        at -> BigInt,
+        what -> Text,
+        detail -> Text,
+    }
+}
+
 allow_tables_to_appear_in_same_query!(pulls, reviews);
 allow_tables_to_appear_in_same_query!(check_runs, reviews);
 allow_tables_to_appear_in_same_query!(check_runs, github_repositories);

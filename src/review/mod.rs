@@ -10,6 +10,7 @@ mod closure;
 mod compare;
 pub mod costs;
 pub mod decisive;
+pub mod diff;
 mod facts;
 pub mod failures;
 pub mod history;

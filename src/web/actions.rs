@@ -12,7 +12,7 @@ use super::pages::derivation_path;
 use super::rights::{Actor, Right};
 use super::site::Site;
 use super::view::parts::pull_href;
-use crate::db::AttemptRow;
+use crate::db::{AttemptRow, What};
 use crate::domain::ReviewId;
 
 /// Those that are done with a forge's account.
@@ -48,6 +48,9 @@ pub async fn review(
         "cancel" => site.house.cancel(id.clone()).await?,
         "allow" => site.house.allow(id.clone(), actor.user()).await?,
         _ => site.house.bump(id.clone()).await?,
+    }
+    if let Some(number) = row.number {
+        site.house.db.happened(&row.repository, number, Some(id.clone()), What::Ordered, action.clone()).await?;
     }
     let back = match (fields.get("back").map(String::as_str), row.number) {
         (Some("queue"), _) => "/queue".to_owned(),

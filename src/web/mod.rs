@@ -8,6 +8,7 @@ mod assets;
 mod auth;
 mod cookies;
 mod csrf;
+mod diff;
 mod events;
 mod fault;
 mod gate;

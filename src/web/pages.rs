@@ -136,6 +136,11 @@ async fn show_review(
         HashMap::new()
     };
     let alarms = site.house.db.alarms_of_review(&row.id).await?;
+    let diff = super::diff::view(site, &report, query).await?;
+    let happenings = match (query.view, pull) {
+        (View::Timeline, Some(pull)) => site.house.db.happenings(&pull.repository, pull.number).await?,
+        _ => Vec::new(),
+    };
     with_orders(actor, actor.lacks(site, Right::Write(&row.repository)), |visitor| {
         review_page(&ReviewPage {
             report: &report,
@@ -146,6 +151,8 @@ async fn show_review(
             query,
             alarms: &alarms,
             visitor,
+            diff: diff.as_ref(),
+            happenings: &happenings,
             now: Timestamp::now(),
         })
     })

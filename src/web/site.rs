@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use actix_web::web;
 
+use super::diff::Diffs;
 use super::fault::Fault;
 use super::guard::Answers;
 use super::kept::Kept;
@@ -22,6 +23,7 @@ pub struct Site {
     pub opened: jiff::Timestamp,
     pub trees: Kept<Tree>,
     pub lists: Lists,
+    pub diffs: Diffs,
     entrance: Option<Entrance>,
     reports: Mutex<VecDeque<(ReviewRow, Arc<Reported>)>>,
 }
@@ -39,6 +41,7 @@ impl Site {
             opened: jiff::Timestamp::now(),
             trees: Kept::new(REPORTS),
             lists: Lists::default(),
+            diffs: Diffs::default(),
             reports: Mutex::default(),
         }
     }

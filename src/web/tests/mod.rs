@@ -30,6 +30,7 @@ use crate::actors::house::{ActionError, ActorHealth, ActorState, Away, Evaluator
 use crate::actors::intake::github::Delivered;
 use crate::actors::recorder::agenda::{Background, RecordedFor};
 use crate::actors::recorder::kept::Side;
+use crate::actors::sources::Sources;
 use crate::build::snapshot::{
     BuilderRow, BuilderState, DependencyState, QueueCounts, QueueItem, ReviewItem, RunningItem, Snapshot, Wait,
 };
@@ -208,7 +209,8 @@ impl World {
         let db = Db::open(&state).unwrap();
         let logs = Logs::open(state.logs()).unwrap();
         let crew = Arc::new(crew);
-        let house = House::new(db, logs, Events::default(), CancellationToken::new(), crew.clone());
+        let sources = Sources::new(state.objects());
+        let house = House::new(db, logs, Events::default(), sources, CancellationToken::new(), crew.clone());
         let site = web::Data::new(Site::new(house.clone(), None));
         Self { house, crew, site, directory }
     }

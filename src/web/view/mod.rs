@@ -5,6 +5,7 @@ pub mod ansi;
 pub mod builders;
 pub mod derivation;
 pub mod excerpt;
+pub mod highlight;
 pub mod icons;
 pub mod layout;
 pub mod limiting;

@@ -2,6 +2,7 @@
 //! and what it cost.
 
 mod actions;
+pub mod diff;
 mod evaluation;
 mod failures;
 mod glance;
@@ -23,7 +24,7 @@ pub use query::{ReviewQuery, Sort, View};
 use super::icons::{Icon, icon};
 use super::layout::{Frame, Place, page};
 use super::parts::{ago, branch_href, drv_link, lines_delta, pull_state_chip, repository_href, short_rev, state_chip};
-use crate::db::{EvalAlarm, PullRow, ReviewRow};
+use crate::db::{EvalAlarm, Happening, PullRow, ReviewRow};
 use crate::domain::{AttrPath, DrvPath};
 use crate::review::report::State;
 
@@ -48,6 +49,10 @@ pub struct ReviewPage<'a> {
     /// Of the self-check, about this review or the one whose place it took.
     pub alarms: &'a [EvalAlarm],
     pub visitor: Visitor<'a>,
+    /// Where its tab is asked for.
+    pub diff: Option<&'a diff::DiffView>,
+    /// Of the timeline, where its tab is asked for; the newest first.
+    pub happenings: &'a [Happening],
     pub now: Timestamp,
 }
 
@@ -103,6 +108,7 @@ pub fn content(view: &ReviewPage<'_>) -> Markup {
                 (evaluation::errors(report, view.query))
                 (evaluation::costs(report))
             }
+            View::Diff => (diff::diff(view)),
             View::Timeline => (timeline::timeline(view)),
         }
     }

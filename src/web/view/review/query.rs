@@ -23,6 +23,11 @@ pub struct ReviewQuery {
     pub errors_page: usize,
     pub failures_page: usize,
     pub still_page: usize,
+    pub layout: Layout,
+    /// Of the diff, only this file.
+    pub file: Option<String>,
+    /// All lines of it, not only those around changes.
+    pub whole: bool,
 }
 
 /// The tabs of the page.
@@ -31,16 +36,27 @@ pub enum View {
     /// What decides: verdict, failures, packages, evaluation.
     #[default]
     Overview,
+    Diff,
     Timeline,
 }
 
+/// How the diff is laid out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Layout {
+    #[default]
+    Unified,
+    /// Side by side.
+    Split,
+}
+
 impl View {
-    pub const ALL: [(View, &'static str, &'static str); 2] =
-        [(View::Overview, "overview", "Overview"), (View::Timeline, "timeline", "Timeline")];
+    pub const ALL: [(View, &'static str, &'static str); 3] =
+        [(View::Overview, "overview", "Overview"), (View::Diff, "diff", "Diff"), (View::Timeline, "timeline", "Timeline")];
 
     fn code(self) -> &'static str {
         match self {
             View::Overview => "overview",
+            View::Diff => "diff",
             View::Timeline => "timeline",
         }
     }
@@ -122,6 +138,15 @@ impl ReviewQuery {
                 "epage" => query.errors_page = number()?,
                 "fpage" => query.failures_page = number()?,
                 "spage" => query.still_page = number()?,
+                "file" => query.file = Some(value.clone()),
+                "layout" | "context" => match (name.as_str(), value.as_str()) {
+                    ("layout", "unified") => query.layout = Layout::Unified,
+                    ("layout", "split") => query.layout = Layout::Split,
+                    ("layout", _) => return Err(format!("A diff is laid out unified or split, not “{value}”.")),
+                    (_, "few") => query.whole = false,
+                    (_, "all") => query.whole = true,
+                    _ => return Err(format!("Of a file few or all lines are shown, not “{value}”.")),
+                },
                 _ => {}
             }
         }
@@ -156,6 +181,15 @@ impl ReviewQuery {
         if let Some(cause) = &query.cause {
             put("cause", cause);
         }
+        if let Some(file) = &query.file {
+            put("file", file);
+        }
+        if query.layout != Layout::Unified {
+            put("layout", "split");
+        }
+        if query.whole {
+            put("context", "all");
+        }
         if query.sort != Sort::Category {
             put("sort", query.sort.code());
         }
@@ -182,7 +216,7 @@ impl ReviewQuery {
 
     /// Another tab, with nothing else asked.
     pub fn tab(&self, view: View) -> String {
-        Self { review: self.review.clone(), view, ..Self::default() }.href("", |_| {})
+        Self { review: self.review.clone(), view, layout: self.layout, ..Self::default() }.href("", |_| {})
     }
 
     /// Only rows of one category, and nothing else asked.
@@ -243,6 +277,7 @@ mod tests {
                 text: text.trim().to_owned(), page, category: Some(CATEGORIES[category]), system: Some("x86_64-linux".into()),
                 errors: Some(EvalErrorStatus::Still), errors_page: 2, failures_page: 1, still_page: 1, sort: Sort::Closure,
                 cause: Some("a+b.drv".into()), review: None, view: View::Timeline,
+                layout: Layout::Split, file: Some("a b/ü.nix".into()), whole: true,
             };
             prop_assert_eq!(ReviewQuery::parse(&pairs(&query.href("packages", |_| {}))), Ok(query));
         }

@@ -32,6 +32,8 @@ fn rendered_with(report: &Report, query: &ReviewQuery) -> String {
         query,
         alarms: &[],
         visitor,
+        diff: None,
+        happenings: &[],
         now: Timestamp::UNIX_EPOCH,
     };
     review_page(&view).into_string()

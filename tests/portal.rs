@@ -1,0 +1,97 @@
+//! What the pages show of real changes, as they are served.
+
+#[path = "support/appliance.rs"]
+mod appliance;
+
+use appliance::Place;
+
+const LIB: (&str, &str) = ("lib", "echo lib 1 > $out");
+
+#[test]
+fn the_diff_shows_what_would_land_line_by_line() {
+    let place = Place::new();
+    let sample = place.repository("sample");
+    sample.packages(&[LIB]);
+    sample.write("flake.lock", "{\n}\n");
+    sample.write("old-place.sh", &(0..30).map(|n| format!("echo {n}\n")).collect::<String>());
+    sample.write("picture", "\0\u{1}\u{2}");
+    sample.commit("a package");
+    sample.git(&["switch", "--quiet", "--create", "change"]);
+    sample.git(&["mv", "old-place.sh", "new.sh"]);
+    sample.write("flake.lock", "{ \"a\": 1 }\n");
+    sample.write("picture", "\0\u{3}");
+    sample.write("evil<script>.txt", "<script>alert(1)</script>\n");
+    sample.write("long.txt", &(0..1_500).map(|n| format!("line {n}\n")).collect::<String>());
+    let change = sample.commit("a change");
+    sample.git(&["switch", "--quiet", "main"]);
+    // what lands on the base meanwhile is no part of the change
+    sample.write("unrelated.md", "unrelated\n");
+    sample.commit("something else");
+    let snowgate = place.serve();
+    snowgate.reviewed("change", &change);
+    let url = snowgate.pull("change").unwrap()["url"].as_str().unwrap().to_owned();
+
+    let page = snowgate.page(&format!("{url}?view=diff"));
+    assert!(page.contains("old-place.sh</span> → "), "{page}");
+    assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;") && !page.contains("<script>alert"), "{page}");
+    assert!(!page.contains("unrelated"), "{page}");
+    assert!(page.contains("Written by a program, it seems.") && page.contains("Not text."), "{page}");
+    assert!(page.contains("1,500 lines are changed here.") && !page.contains("line 1499"), "{page}");
+
+    let lock = snowgate.page(&format!("{url}?view=diff&file=flake.lock"));
+    assert!(lock.contains("All files") && lock.contains("<tr class=\"add\">") && lock.contains("<tr class=\"del\">"), "{lock}");
+    assert!(lock.contains("class=\"hn\">1<"), "{lock}");
+    let long = snowgate.page(&format!("{url}?view=diff&layout=split&file=long.txt"));
+    assert!(long.contains("line 1499"), "{long}");
+    let none = snowgate.get(&format!("{url}?view=diff&file=unrelated.md"));
+    assert_eq!(none.status, 404);
+    assert!(none.body.contains("does not touch"), "{}", none.body);
+    assert_eq!(snowgate.get(&format!("{url}?view=graph")).status, 400);
+}
+
+#[test]
+fn a_change_that_does_not_merge_has_a_diff_too() {
+    let place = Place::new();
+    let sample = place.repository("sample");
+    sample.packages(&[LIB]);
+    sample.write("text", "one\n");
+    sample.commit("a package");
+    sample.git(&["switch", "--quiet", "--create", "change"]);
+    sample.write("text", "theirs\n");
+    let change = sample.commit("theirs");
+    sample.git(&["switch", "--quiet", "main"]);
+    sample.write("text", "ours\n");
+    sample.commit("ours");
+    let snowgate = place.serve();
+    snowgate.reviewed("change", &change);
+    let url = snowgate.pull("change").unwrap()["url"].as_str().unwrap().to_owned();
+    let page = snowgate.page(&format!("{url}?view=diff"));
+    assert!(page.contains("theirs") && page.contains("one") && !page.contains("ours</td>"), "{page}");
+}
+
+#[test]
+fn the_timeline_tells_what_happened_and_survives_a_kill() {
+    let place = Place::new();
+    let sample = place.repository("sample");
+    sample.packages(&[LIB]);
+    sample.commit("a package");
+    let first = sample.branch("change", &[("lib", "echo lib 2 > $out")]);
+    let snowgate = place.serve();
+    snowgate.reviewed("change", &first);
+    sample.git(&["switch", "--quiet", "change"]);
+    sample.packages(&[("lib", "echo no; exit 1")]);
+    let second = sample.commit("worse");
+    sample.git(&["switch", "--quiet", "main"]);
+    snowgate.reviewed("change", &second);
+    snowgate.kill();
+    let snowgate = place.serve();
+    snowgate.reviewed("change", &second);
+    let url = snowgate.pull("change").unwrap()["url"].as_str().unwrap().to_owned();
+    let page = snowgate.page(&format!("{url}?view=timeline"));
+    let list = &page[page.find("id=\"happenings\"").unwrap()..];
+    let told: Vec<&str> = list.split("<b>").skip(1).map(|part| part.split("</b>").next().unwrap()).collect();
+    let once = ["Verdict", "Evaluated and compared; builds began", "A review began"];
+    let expected: Vec<&str> = once.into_iter().chain(["Pushed"]).chain(once).chain(["Opened"]).collect();
+    assert_eq!(told, expected, "{list}");
+    assert!(list.contains(&second[..8]) && list.contains("newly fail"), "{list}");
+}
