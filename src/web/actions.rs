@@ -54,6 +54,7 @@ pub async fn review(
     }
     let back = match (fields.get("back").map(String::as_str), row.number) {
         (Some("queue"), _) => "/queue".to_owned(),
+        (Some("list"), _) => "/".to_owned(),
         (_, Some(number)) => pull_href(&row.repository, number),
         (_, None) => format!("/reviews/{id}"),
     };

@@ -7,7 +7,8 @@ use crate::appliance::Place;
 use crate::chromium::{Browser, Look, Scripts};
 use crate::{axe, reviewed, rows, scale};
 
-const LOOKS: [(u32, Look); 4] = [(1280, Look::Light), (1280, Look::Dark), (360, Look::Light), (360, Look::Dark)];
+const LOOKS: [(u32, Look); 5] =
+    [(1280, Look::Light), (1280, Look::Dark), (360, Look::Light), (360, Look::Dark), (2560, Look::Light)];
 
 /// A page that is wider than the window hides something.
 fn is_cut(browser: &Browser) -> bool {

@@ -166,7 +166,6 @@ impl Columns<'_> {
 }
 
 pub fn table(rows: &[&Row], columns: &Columns<'_>) -> Markup {
-    let merge = columns.merge.filter(|_| rows.iter().any(|row| is_ready(row)));
     html! {
         div.scroll {
             table.cards.pulls {
@@ -174,16 +173,16 @@ pub fn table(rows: &[&Row], columns: &Columns<'_>) -> Markup {
                     tr {
                         th scope="col" { "Verdict" } th scope="col" { "Pull request" } th.num scope="col" { "Newly failing" } th.num scope="col" { "Rebuilds" }
                         th.num scope="col" { "Lines" } th scope="col" { "Author" } th scope="col" { "Age" }
-                        @if merge.is_some() { th scope="col" { span.visually-hidden { "Merge" } } }
+                        @if columns.merge.is_some() { th scope="col" { span.visually-hidden { "Merge" } } }
                     }
                 }
-                tbody { @for row in rows { (self::row(row, columns, merge)) } }
+                tbody { @for row in rows { (self::row(row, columns)) } }
             }
         }
     }
 }
 
-fn row(row: &Row, columns: &Columns<'_>, merge: Option<&Visitor<'_>>) -> Markup {
+fn row(row: &Row, columns: &Columns<'_>) -> Markup {
     let (pull, review) = row;
     let review = review.as_ref();
     let href = pull_href(&pull.repository, pull.number);
@@ -214,8 +213,8 @@ fn row(row: &Row, columns: &Columns<'_>, merge: Option<&Visitor<'_>>) -> Markup 
                     None => (pull.author),
                 }
             }
-            td.nowrap data-label="Age" { (ago(pull.created_at, columns.now)) @if pull.updated_at > pull.created_at { span.sub { "changed " (ago(pull.updated_at, columns.now)) } } }
-            @if let Some(visitor) = merge {
+            td.nowrap data-label="Age" { (ago(pull.created_at, columns.now)) @if pull.updated_at.as_second() > pull.created_at.as_second() + 60 { span.sub { "changed " (ago(pull.updated_at, columns.now)) } } }
+            @if let Some(visitor) = columns.merge {
                 td.orders {
                     @if let Some(review) = review.filter(|_| is_ready(row)) {
                         button.primary form="merge" formaction={ "/api/reviews/" (review.id) "/merge" } name="head" value=(pull.head)

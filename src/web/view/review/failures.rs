@@ -4,10 +4,10 @@ use std::collections::HashSet;
 
 use maud::{Markup, html};
 
-use super::{ReviewQuery, attr_list};
+use super::{Reported, ReviewQuery, attr_list};
 use crate::domain::AttrPath;
 use crate::review::history::Point;
-use crate::review::report::{Category, Change, Failure, Report};
+use crate::review::report::{Category, Change, Failure};
 use crate::web::view::ansi;
 use crate::web::view::excerpt::{decisive_href, excerpt, reaches_the_end};
 use crate::web::view::pager::Pager;
@@ -23,7 +23,7 @@ const TAIL_LINES: usize = 20;
 const OPEN_TAILS: usize = 4;
 
 /// A cause is new when it blocks an attribute that the base builds or does not have.
-pub fn failures(report: &Report, query: &ReviewQuery) -> Markup {
+pub fn failures(report: &Reported, query: &ReviewQuery) -> Markup {
     let newly = report
         .changes
         .iter()
@@ -65,14 +65,13 @@ enum Tail {
 }
 
 /// Names of the derivation that failed: it does not block itself.
-fn own<'a>(report: &'a Report, failure: &Failure) -> HashSet<&'a AttrPath> {
-    let is_it = |change: &&Change| change.head.as_ref().is_some_and(|head| head.drv == failure.drv);
-    report.changes.iter().filter(is_it).flat_map(Change::attrs).collect()
+fn own<'a>(report: &'a Reported, failure: &Failure) -> HashSet<&'a AttrPath> {
+    report.rows_of(&failure.drv).flat_map(Change::attrs).collect()
 }
 
 /// `newly`: the attributes that newly fail; those are named first.
 fn one(
-    report: &Report,
+    report: &Reported,
     failure: &Failure,
     own: &HashSet<&AttrPath>,
     newly: Option<&HashSet<&AttrPath>>,
@@ -138,7 +137,7 @@ fn one(
 }
 
 /// How the base did, and since when.
-fn since(report: &Report, failure: &Failure, newly: bool) -> Markup {
+fn since(report: &Reported, failure: &Failure, newly: bool) -> Markup {
     let commit = |point: &Point| {
         html! { (short_rev(&point.rev)) " “" (point.subject) "”" }
     };
@@ -158,7 +157,7 @@ fn since(report: &Report, failure: &Failure, newly: bool) -> Markup {
                     }
                 }
                 None if newly => {
-                    @let changes = report.changes.iter().filter(|change| change.cause() == Some(&failure.drv));
+                    @let changes = report.rows_because_of(&failure.drv);
                     @let built = changes.filter(|change| change.category == Category::NewlyFailing).map(|change| change.attrs().count() as u64).sum::<u64>();
                     @if built > 0 { "The base, " (short_rev(&report.base.rev)) ", builds " (count(built, "attribute", "attributes")) " of these." }
                     @else { "The base does not have any of these." }

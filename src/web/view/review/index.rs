@@ -27,6 +27,7 @@ struct Index {
     systems: BTreeSet<System>,
     jobsets: usize,
     rows_of_head: HashMap<DrvPath, Vec<u32>>,
+    rows_of_cause: HashMap<DrvPath, Vec<u32>>,
 }
 
 /// The rows that a query asks for, in its order.
@@ -53,7 +54,16 @@ impl Reported {
 
     /// The rows whose head is this derivation.
     pub fn rows_of(&self, drv: &DrvPath) -> impl Iterator<Item = &Change> {
-        self.index.rows_of_head.get(drv).into_iter().flatten().filter_map(|row| self.report.changes.get(*row as usize))
+        self.rows(self.index.rows_of_head.get(drv))
+    }
+
+    /// The rows that fail because of this derivation; its own are among them.
+    pub fn rows_because_of(&self, drv: &DrvPath) -> impl Iterator<Item = &Change> {
+        self.rows(self.index.rows_of_cause.get(drv))
+    }
+
+    fn rows<'a>(&'a self, rows: Option<&'a Vec<u32>>) -> impl Iterator<Item = &'a Change> {
+        rows.into_iter().flatten().filter_map(|row| self.report.changes.get(*row as usize))
     }
 
     pub fn select(&self, query: &ReviewQuery) -> Selection<'_> {
@@ -109,9 +119,14 @@ impl Index {
         let mut by_closure = by_attr.clone();
         by_closure.sort_by_key(|row| Reverse(changes[*row as usize].closure.as_ref().map_or(i128::MIN, super::glance::delta)));
         let mut rows_of_head: HashMap<DrvPath, Vec<u32>> = HashMap::new();
+        let mut rows_of_cause: HashMap<DrvPath, Vec<u32>> = HashMap::new();
         for row in &by_attr {
-            if let Some(head) = &changes[*row as usize].head {
+            let change = &changes[*row as usize];
+            if let Some(head) = &change.head {
                 rows_of_head.entry(head.drv.clone()).or_default().push(*row);
+            }
+            if let Some(cause) = change.cause() {
+                rows_of_cause.entry(cause.clone()).or_default().push(*row);
             }
         }
         Self {
@@ -122,6 +137,7 @@ impl Index {
             by_attr,
             by_closure,
             rows_of_head,
+            rows_of_cause,
         }
     }
 }
@@ -184,5 +200,8 @@ mod tests {
         let first = &reported.changes[0];
         let rows: Vec<_> = reported.rows_of(&first.head.as_ref().unwrap().drv).collect();
         assert_eq!(rows, [first]);
+        let cause = reported.failures[0].drv.clone();
+        let blocked = reported.changes.iter().filter(|change| change.cause() == Some(&cause)).count();
+        assert!(blocked > 1 && reported.rows_because_of(&cause).count() == blocked);
     }
 }

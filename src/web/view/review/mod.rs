@@ -96,10 +96,10 @@ pub fn content(view: &ReviewPage<'_>) -> Markup {
     let report = view.report;
     html! {
         (head(view))
+        div.steer { (tabs(view.query)) (actions::actions(view)) }
         (alarms(view))
         @if !waits(view) { (verdict::progress(report)) }
         (verdict::verdict(view))
-        div.steer { (tabs(view.query)) (actions::actions(view)) }
         @match view.query.view {
             View::Overview => {
                 div.stack #failures data-live { (failures::failures(report, view.query)) }
