@@ -111,3 +111,77 @@ fn a_failure_of_the_base_tells_since_when() {
     let page = page_of(&snowgate, "second");
     assert!(page.contains("last good in") && page.contains("“all is well”") && page.contains("1 commit between them"), "{page}");
 }
+
+#[test]
+fn a_closure_shows_what_came_and_the_chain_that_keeps_it() {
+    let place = Place::new();
+    let sample = place.repository("sample");
+    let fat = "n=0; while [ $n -lt 2000 ]; do n=$((n + 1)); echo 'a line of a fat library'; done > $out";
+    sample.packages(&[("fat", fat), ("lib", "echo lib > $out"), ("app", "echo app ${lib} > $out"), ("same", "echo same > $out")]);
+    sample.commit("four packages");
+    let head = sample.branch("grow", &[("lib", "echo lib ${fat} > $out")]);
+    let snowgate = place.serve();
+    let report = snowgate.reviewed("grow", &head);
+    let id = report["id"].as_str().unwrap();
+
+    let url = snowgate.pull("grow").unwrap()["url"].as_str().unwrap().to_owned();
+    let page = snowgate.page(&format!("{url}?view=closures"));
+    assert!(page.contains("2 of 2 changed attributes built on both sides"), "{page}");
+    assert!(page.contains("<span class=\"plus\">+ came</span> <span class=\"mono\">fat</span>"), "{page}");
+    let by_name = snowgate.page(&format!("{url}?view=closures&order=name"));
+    assert!(by_name.find(">app</a>").unwrap() < by_name.find(">lib</a>").unwrap());
+    let one = snowgate.page(&format!("{url}{}", link(&page, "data-go", "?view=closures&amp;system=")));
+    let chain = snowgate.page(&link(&one, ">fat</span>", "/reviews/"));
+    assert!(chain.contains("The shortest chain of references") && chain.contains("refers to"), "{chain}");
+    assert!(chain.find("-lib</code>").unwrap() < chain.rfind("-fat</code>").unwrap(), "{chain}");
+    let no_such = format!("/reviews/{id}/chain?side=head&jobset=default&system=x86_64-linux&attr=nothing&path=x");
+    assert_eq!(snowgate.get(&no_such).status, 404);
+    assert_eq!(snowgate.get(&format!("{url}?view=closures&order=sideways")).status, 400);
+}
+
+#[test]
+fn a_source_that_was_silently_replaced_is_said_loudly() {
+    let place = Place::new();
+    let sample = place.repository("sample");
+    let package = |content: &str, hash: &str, meta: &str| {
+        format!(
+            r#"
+            let
+              src = derivation {{
+                name = "foo-1.0.tar.gz"; system = "x86_64-linux"; builder = "/bin/sh"; args = [ "-c" "echo {content} > $out" ];
+                url = "https://example.org/foo-1.0.tar.gz"; outputHashAlgo = "sha256"; outputHashMode = "flat"; outputHash = "{hash}";
+              }};
+            in {{
+              foo = derivation {{ name = "foo-1.0"; system = "x86_64-linux"; builder = "/bin/sh"; args = [ "-c" "echo ${{src}} > $out" ]; }}
+                // {{ meta = {meta}; }};
+            }}
+            "#
+        )
+    };
+    let a = "87428fc522803d31065e7bce3cf03fe475096631e5e07bbd7a0fde60c4cf25c7";
+    let b = "0263829989b6fd954f72baaf2fc64bc2e2f01d692d4de72986ea808f6e99813f";
+    sample.write("default.nix", &package("a", a, r#"{ license = { spdxId = "MIT"; }; maintainers = [ { github = "ada"; } ]; }"#));
+    sample.commit("a package with a source");
+    sample.git(&["switch", "--quiet", "--create", "sly", "main"]);
+    sample.write(
+        "default.nix",
+        &package("b", b, r#"{ license = { spdxId = "GPL-3.0-only"; }; broken = false; insecure = true; }"#),
+    );
+    let head = sample.commit("nothing to see");
+    sample.git(&["switch", "--quiet", "main"]);
+    let snowgate = place.serve();
+    let report = snowgate.reviewed("sly", &head);
+
+    let reasons = report["verdict"]["reasons"].as_array().unwrap();
+    let loud = reasons.iter().find(|reason| reason["code"] == "source_hash_changed").unwrap_or_else(|| panic!("{report:#}"));
+    assert_eq!((loud["level"].as_str(), &loud["attrs"]), (Some("warn"), &serde_json::json!(["foo"])));
+    assert_eq!(report["sources"][0]["head_hash"], b, "{report:#}");
+    let url = snowgate.pull("sly").unwrap()["url"].as_str().unwrap().to_owned();
+    assert!(snowgate.page(&url).contains("its hash changed, and neither its address nor the version did"));
+    let page = snowgate.page(&format!("{url}?view=metadata"));
+    for text in [a, b, "https://example.org/foo-1.0.tar.gz", "MIT</span> → <span>GPL-3.0-only", "maintainers", "insecure"] {
+        assert!(page.contains(text), "{text}: {page}");
+    }
+    let insecure = snowgate.page(&format!("{url}?view=metadata&field=insecure"));
+    assert!(!insecure.contains("GPL-3.0-only") && insecure.contains(">foo</a>"), "{insecure}");
+}

@@ -18,11 +18,12 @@ use super::sources::Sources;
 use crate::build::snapshot::{BuilderRow, Snapshot};
 use crate::config::Settings;
 use crate::db::{Db, DbError};
-use crate::domain::{DrvPath, JobsetName, RepositoryName, ReviewId, System, UserId};
+use crate::domain::{DrvPath, JobsetName, RepositoryName, ReviewId, StorePath, System, UserId};
 use crate::eval::Confinement;
 use crate::eval::trace::Tracing;
 use crate::forge::github::GitHub;
 use crate::forge::github::manifest::Registered;
+use crate::store::PathInfo;
 use crate::store::logs::Logs;
 
 /// A clone is another handle on the same house.
@@ -59,6 +60,8 @@ pub trait Staff: Send + Sync {
     fn github(&self) -> Option<Arc<GitHub>>;
     /// A delivery is stored; what it hints at is to be looked at.
     fn delivered(&self, delivered: Delivered);
+    /// What each of these refers to, as far as the store has them.
+    fn references(&self, paths: BTreeSet<StorePath>) -> BoxFuture<'static, Result<BTreeMap<StorePath, PathInfo>, Away>>;
     fn register(&self, code: String) -> BoxFuture<'static, Result<Registered, ActionError>>;
 }
 
@@ -186,6 +189,11 @@ impl House {
 
     pub async fn evaluator(&self) -> Result<EvaluatorFacts, Away> {
         self.staff.evaluator().await
+    }
+
+    /// What the store knows of these paths; those that it does not have are left out.
+    pub async fn references(&self, paths: BTreeSet<StorePath>) -> Result<BTreeMap<StorePath, PathInfo>, Away> {
+        self.staff.references(paths).await
     }
 
     /// What is recorded, by how it is evaluated; the largest first.

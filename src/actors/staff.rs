@@ -1,6 +1,6 @@
 //! Answers for the pages: passes their questions to the actors that know.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -22,10 +22,11 @@ use super::scheduler::{BuilderSnapshot, Bump, Drain, QueueSnapshot, Scheduler};
 use crate::build::snapshot::{BuilderRow, Snapshot};
 use crate::config::Settings;
 use crate::config::watch::Live;
-use crate::domain::{ReviewId, UserId};
+use crate::domain::{ReviewId, StorePath, UserId};
 use crate::forge::github::GitHub;
 use crate::forge::github::event::Event;
 use crate::forge::github::manifest::Registered;
+use crate::store::{PathInfo, Store};
 
 pub struct Posts {
     pub intake: Post<Intake>,
@@ -37,6 +38,7 @@ pub struct Posts {
     /// The Pools of SSH builders.
     pub fleet: Fleet,
     pub recorder: Post<Recorder>,
+    pub store: Store,
     pub outbox: Post<Outbox>,
     pub clerk: Post<Clerk>,
     pub agenda: Agenda,
@@ -56,6 +58,17 @@ impl Staff for Posts {
     fn builders(&self) -> BoxFuture<'static, Result<Vec<BuilderRow>, Away>> {
         let scheduler = self.scheduler.clone();
         async move { scheduler.ask(BuilderSnapshot).await }.boxed()
+    }
+
+    fn references(&self, paths: BTreeSet<StorePath>) -> BoxFuture<'static, Result<BTreeMap<StorePath, PathInfo>, Away>> {
+        let store = self.store.clone();
+        async move {
+            store.path_infos(&paths).await.map_err(|error| {
+                tracing::warn!("what store paths refer to can't be asked: {error}");
+                Away("Nix daemon")
+            })
+        }
+        .boxed()
     }
 
     fn health(&self) -> BoxFuture<'static, Vec<ActorHealth>> {

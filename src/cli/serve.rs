@@ -171,6 +171,7 @@ async fn with_database(
         pools: opened.pools.clone(),
         limiting: opened.limiting.clone(),
         recorder: recorder.clone(),
+        store: opened.desk.store.clone(),
         outbox: outbox.clone(),
         clerk: clerk.clone(),
         agenda,

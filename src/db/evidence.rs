@@ -19,7 +19,7 @@ use crate::domain::{DrvPath, Outcome, ReviewId};
 pub enum Part {
     /// [`crate::review::blame::Blame`]
     Tree,
-    /// What runtime and build closures are made of.
+    /// [`crate::review::growth::Growth`]
     Closures,
 }
 

@@ -1,11 +1,13 @@
 //! What the pure functions are told: outcomes of builds, details of attributes, closures. An absent fact is one that is not known yet.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use super::Policy;
 use super::decisive::Excerpt;
 use super::history::History;
 use super::report::{EvaluationRow, Merge, Revision, State, Timings};
+use super::sources::SourceChange;
 use crate::domain::{
     Attr, AttrPath, Detail, DrvPath, Evaluation, JobsetName, Outcome, RepositoryName, ReviewId, Side, StorePath, System,
 };
@@ -20,9 +22,11 @@ pub struct Facts {
     pub base_details: HashMap<DetailKey, Detail>,
     pub head_details: HashMap<DetailKey, Detail>,
     /// Runtime closures of all outputs of a derivation together.
-    pub closures: HashMap<DrvPath, Closure>,
+    pub closures: HashMap<DrvPath, Arc<Closure>>,
     /// Since when the base fails, by the attribute of a row.
     pub histories: HashMap<DetailKey, History>,
+    /// Sources that are fetched from where they were, and are others.
+    pub sources: Vec<SourceChange>,
     /// False with `--no-build`: no outcome will ever come, and none is asked for.
     pub building: bool,
 }
@@ -35,6 +39,7 @@ impl Default for Facts {
             head_details: HashMap::new(),
             closures: HashMap::new(),
             histories: HashMap::new(),
+            sources: Vec::new(),
             building: true,
         }
     }

@@ -6,6 +6,7 @@
 
 pub mod blame;
 pub mod category;
+pub mod chain;
 mod closure;
 mod compare;
 pub mod costs;
@@ -13,9 +14,11 @@ pub mod decisive;
 pub mod diff;
 mod facts;
 pub mod failures;
+pub mod growth;
 pub mod history;
 pub mod inputs;
 pub mod markdown;
+pub mod metadata;
 pub mod parts;
 pub mod plain;
 pub mod report;

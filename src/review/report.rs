@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::decisive::Excerpt;
 use super::history::History;
+use super::sources::SourceChange;
 use crate::domain::{
     AttrPath, CommitId, DrvPath, JobsetName, Outcome, OutputName, RepositoryName, ReviewId, Side, StorePath, System, TreeId,
 };
@@ -31,6 +32,9 @@ pub struct Report {
     pub changes: Vec<Change>,
     pub eval_errors: Vec<EvalErrorRow>,
     pub failures: Vec<Failure>,
+    /// Sources that are fetched from where they were, and are others.
+    #[serde(default)]
+    pub sources: Vec<SourceChange>,
     pub timings: Timings,
 }
 
@@ -103,6 +107,7 @@ pub enum ReasonCode {
     Pending,
     SelfCheck,
     ManyRebuilds,
+    SourceHashChanged,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]

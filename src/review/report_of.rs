@@ -37,6 +37,7 @@ pub fn report(header: &Header, comparison: &Comparison, facts: &Facts) -> Report
         changes,
         eval_errors: comparison.eval_errors.clone(),
         failures,
+        sources: facts.sources.clone(),
         timings: header.timings.clone(),
     }
 }

@@ -2,6 +2,7 @@
 //! derivation `!message` is an evaluation error.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::report::{Merge, Report, Revision, State, Timings};
 use super::{Closure, Comparison, Facts, Header, Policy, compare, report};
@@ -82,9 +83,9 @@ impl Facts {
     }
 }
 
-pub fn closure(paths: &[(&str, &str, u64)]) -> Closure {
+pub fn closure(paths: &[(&str, &str, u64)]) -> Arc<Closure> {
     let paths: BTreeMap<StorePath, u64> = paths.iter().map(|(name, seed, bytes)| (path(name, seed), *bytes)).collect();
-    Closure { bytes: paths.values().sum(), paths }
+    Arc::new(Closure { bytes: paths.values().sum(), paths })
 }
 
 pub fn header() -> Header {

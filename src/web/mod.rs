@@ -6,6 +6,7 @@ mod alarms;
 mod api;
 mod assets;
 mod auth;
+mod chain;
 mod cookies;
 mod csrf;
 mod diff;
@@ -92,6 +93,7 @@ fn routes(config: &mut web::ServiceConfig) {
         ("/r/{owner}/{repo}/branch/{branch:.+}", get().to(pages::branch)),
         ("/reviews/{id}", get().to(pages::review)),
         ("/reviews/{id}/tree/{drv}", get().to(tree::tree)),
+        ("/reviews/{id}/chain", get().to(chain::chain)),
         ("/drv/{id}", get().to(pages::derivation)),
         ("/queue", get().to(pages::queue)),
         ("/builders", get().to(pages::builders)),

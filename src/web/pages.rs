@@ -17,7 +17,7 @@ use super::view::parts::pull_href;
 use super::view::pulls::{PullsPage, PullsQuery, pulls_page};
 use super::view::queue::{QueuePage, queue_page};
 use super::view::repository::{branch_page, repository_page};
-use super::view::review::{ReviewPage, ReviewQuery, View, Visitor, review_page, shown, unreviewed_page};
+use super::view::review::{Evidence, ReviewPage, ReviewQuery, View, Visitor, review_page, shown, unreviewed_page};
 use super::view::settings::{SettingsPage, settings_page};
 use crate::db::{PullFilter, PullRow, RepositoryRow, ReviewRow};
 use crate::domain::{DrvPath, RepositoryName, ReviewId};
@@ -141,10 +141,20 @@ async fn show_review(
         (View::Timeline, Some(pull)) => site.house.db.happenings(&pull.repository, pull.number).await?,
         _ => Vec::new(),
     };
+    let growth = match query.view {
+        View::Closures => site.growth(row).await?,
+        View::Overview | View::Metadata | View::Diff | View::Timeline => None,
+    };
+    let metadata = match query.view {
+        View::Metadata => Some(site.metadata(row, &report).await?),
+        View::Overview | View::Closures | View::Diff | View::Timeline => None,
+    };
+    let evidence = Evidence { growth: growth.as_deref(), metadata: metadata.as_deref() };
     with_orders(actor, actor.lacks(site, Right::Write(&row.repository)), |visitor| {
         review_page(&ReviewPage {
             report: &report,
             seconds: &seconds,
+            evidence,
             row: Some(row),
             pull,
             reviews,

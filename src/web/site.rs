@@ -14,7 +14,9 @@ use super::sign_in::{Entrance, SignIn};
 use super::view::review::Reported;
 use super::view::tree::Tree;
 use crate::actors::house::House;
-use crate::db::ReviewRow;
+use crate::db::{Part, ReviewRow};
+use crate::review::growth::Growth;
+use crate::review::metadata::Metadata;
 use crate::review::report::{Counts, Merge, Report, Revision, SCHEMA, Timings, Verdict};
 
 pub struct Site {
@@ -25,6 +27,8 @@ pub struct Site {
     pub lists: Lists,
     pub diffs: Diffs,
     entrance: Option<Entrance>,
+    growth: Kept<Growth>,
+    metadata: Kept<Metadata>,
     reports: Mutex<VecDeque<(ReviewRow, Arc<Reported>)>>,
 }
 
@@ -42,6 +46,8 @@ impl Site {
             trees: Kept::new(REPORTS),
             lists: Lists::default(),
             diffs: Diffs::default(),
+            growth: Kept::new(REPORTS),
+            metadata: Kept::new(REPORTS),
             reports: Mutex::default(),
         }
     }
@@ -65,6 +71,26 @@ impl Site {
         reports.push_front((row.clone(), report.clone()));
         reports.truncate(REPORTS);
         Ok(report)
+    }
+
+    /// What the closures of a review are made of; `None`: not compared (yet).
+    pub async fn growth(&self, row: &ReviewRow) -> Result<Option<Arc<Growth>>, Fault> {
+        if let Some(growth) = self.growth.get(row) {
+            return Ok(Some(growth));
+        }
+        let growth: Option<Growth> = self.house.db.evidence(&row.id, Part::Closures).await?;
+        Ok(growth.map(|growth| self.growth.put(row, growth)))
+    }
+
+    /// What packages say of themselves, compared.
+    pub async fn metadata(&self, row: &ReviewRow, report: &Arc<Reported>) -> Result<Arc<Metadata>, Fault> {
+        if let Some(metadata) = self.metadata.get(row) {
+            return Ok(metadata);
+        }
+        let report = report.clone();
+        // ten thousand rows take a while, in which this thread would answer nobody
+        let metadata = actix_web::web::block(move || Metadata::of(&report)).await.map_err(Fault::internal)?;
+        Ok(self.metadata.put(row, metadata))
     }
 
     fn kept(&self, row: &ReviewRow) -> Option<Arc<Reported>> {
@@ -94,6 +120,7 @@ fn of_row(row: &ReviewRow) -> Report {
         changes: Vec::new(),
         eval_errors: Vec::new(),
         failures: Vec::new(),
+        sources: Vec::new(),
         timings: Timings::default(),
     }
 }

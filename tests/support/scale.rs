@@ -195,7 +195,7 @@ fn add(i: usize, causes: &[DrvPath], sides: &mut BTreeMap<&str, Sides>, facts: &
         facts.outcomes.insert(drv.clone(), fact);
         let output = store_path(drv_seed(i, side), &format!("{}-{version}", name(i)));
         if outcome == Succeeded && kind == Kind::Good {
-            facts.closures.insert(drv.clone(), closure(i, side, &output));
+            facts.closures.insert(drv.clone(), std::sync::Arc::new(closure(i, side, &output)));
         }
         let outputs = [("out", output)].map(|(name, path)| (OutputName::new(name), Some(path)));
         let job = Job { drv, outputs: outputs.into(), system: System::new(system) };

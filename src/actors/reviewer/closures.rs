@@ -1,6 +1,7 @@
 //! Runtime closures of what changed, both sides: every path is asked for once, however many closures it is in.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::domain::{DrvPath, Job, StorePath};
 use crate::review::{Closure, Comparison, Facts};
@@ -22,7 +23,7 @@ pub async fn add(store: &Store, comparison: &Comparison, facts: &mut Facts) -> R
     for (drv, roots) in wanted {
         // an output that only a binary cache holds has no closure here
         if roots.iter().all(|root| known.contains_key(root)) {
-            facts.closures.insert(drv, closure(&roots, &known));
+            facts.closures.insert(drv, Arc::new(closure(&roots, &known)));
         }
     }
     Ok(())

@@ -18,7 +18,8 @@ impl Run {
         let base: BTreeSet<DetailKey> = self.draft.comparison.details_wanted(Side::Base).into_iter().collect();
         let (head, base) = tokio::join!(
             self.details(Side::Head, |key| head.contains(key), derivations),
-            self.details(Side::Base, |key| base.contains(key), Derivations::Computed),
+            // what the base is made of is evidence too: closures of builds, sources whose hash changed
+            self.details(Side::Base, |key| base.contains(key), derivations),
         );
         let head = head?;
         self.draft.facts.head_details = head.details;

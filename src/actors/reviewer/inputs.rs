@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 use super::Fault;
 use super::run::{Run, house};
 use crate::db::Part;
-use crate::domain::{DrvPath, Outcome, StorePath};
+use crate::domain::{Detail, DrvPath, Outcome, StorePath};
 use crate::review::blame::Blame;
+use crate::review::growth::Growth;
 use crate::review::inputs::{Id, Inputs, MadeOf};
-use crate::review::sources::Fetched;
+use crate::review::sources::{Fetched, changed_sources};
+use crate::review::{DetailKey, Facts};
 use crate::store::Derivation;
 use crate::store::derivation::DerivationError;
 
@@ -60,6 +62,48 @@ impl Run {
         self.desk.db.save_evidence(&self.order.id, Part::Tree, Arc::new(blame)).await.map_err(house)?;
         self.known.blamed = Some((number, Instant::now()));
         Ok(())
+    }
+
+    /// Reads what the changed attributes are made of, on both sides.
+    pub(super) async fn read_inputs(&mut self) -> Result<(), Fault> {
+        let rows = self.draft.comparison.rows.iter().filter(|row| row.base.is_some() && row.head.is_some());
+        let drvs = rows.flat_map(|row| [&row.base, &row.head]).flatten().map(|job| job.drv.clone()).collect();
+        self.read_below(drvs).await.map(drop)
+    }
+
+    /// Finds sources whose hash changed while nothing else did.
+    pub(super) async fn compare_sources(&mut self) -> Result<(), Fault> {
+        self.read_inputs().await?;
+        let inputs = std::mem::take(&mut self.known.inputs);
+        let comparison = self.draft.comparison.clone();
+        let versions = |details: &HashMap<DetailKey, Detail>| -> HashMap<DetailKey, String> {
+            details.iter().filter_map(|(key, detail)| Some((key.clone(), detail.version.clone()?))).collect()
+        };
+        let (base, head) = (versions(&self.draft.facts.base_details), versions(&self.draft.facts.head_details));
+        let worked_out = tokio::task::spawn_blocking(move || {
+            let sources = changed_sources(&comparison, &inputs, |key| (base.get(key).cloned(), head.get(key).cloned()));
+            (inputs, sources)
+        });
+        let (inputs, sources) = worked_out.await.map_err(house)?;
+        self.known.inputs = inputs;
+        self.draft.facts.sources = sources;
+        Ok(())
+    }
+
+    /// Stores what the closures are made of.
+    pub(super) async fn keep_growth(&mut self) -> Result<(), Fault> {
+        self.read_inputs().await?;
+        let inputs = std::mem::take(&mut self.known.inputs);
+        // copies: a review that is cancelled meanwhile still reports what it knew
+        let comparison = self.draft.comparison.clone();
+        let facts = Facts { closures: self.draft.facts.closures.clone(), ..Facts::default() };
+        let worked_out = tokio::task::spawn_blocking(move || {
+            let growth = Growth::of(&comparison, &facts, &inputs);
+            (inputs, growth)
+        });
+        let (inputs, growth) = worked_out.await.map_err(house)?;
+        self.known.inputs = inputs;
+        self.desk.db.save_evidence(&self.order.id, Part::Closures, Arc::new(growth)).await.map_err(house)
     }
 
     async fn blamed(

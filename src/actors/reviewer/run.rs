@@ -105,6 +105,8 @@ impl Run {
             self.keep_standings().await?;
             self.search_history().await?;
             closures::add(&self.desk.store, &self.draft.comparison, &mut self.draft.facts).await.map_err(house)?;
+            self.compare_sources().await?;
+            self.keep_growth().await?;
         }
         Ok(())
     }

@@ -71,6 +71,7 @@ fn report(id: &str, state: State, rebuilds: u64) -> Report {
         changes: vec![],
         eval_errors: vec![],
         failures: vec![],
+        sources: Vec::new(),
         timings: Timings::default(),
     }
 }

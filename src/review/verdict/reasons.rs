@@ -6,6 +6,7 @@ use super::Findings;
 use crate::domain::{AttrPath, Outcome};
 use crate::review::plain;
 use crate::review::report::{Category, Change, ChangeKind, EvalErrorRow, EvalErrorStatus, Level, Reason, ReasonCode, State};
+use crate::review::sources::SourceChange;
 use crate::review::words::{count, listing, thousands};
 
 pub fn reasons(findings: &Findings) -> Vec<Reason> {
@@ -17,6 +18,7 @@ pub fn reasons(findings: &Findings) -> Vec<Reason> {
     reasons.extend(evaluation(findings));
     reasons.extend(builds(findings));
     reasons.extend(undone(findings));
+    reasons.extend(sources(findings));
     reasons.extend(removed(findings));
     reasons.extend(many_rebuilds(findings));
     reasons.extend(nothing_changed(findings));
@@ -149,6 +151,21 @@ fn first(said: &str) -> String {
     let lines = plain::lines(said);
     let error = lines.iter().rev().find_map(|line| line.trim().strip_prefix("error: ").map(str::to_owned));
     error.unwrap_or_else(|| lines.into_iter().find(|line| !line.trim().is_empty()).unwrap_or_default())
+}
+
+/// Other bytes from the same address, of the same version.
+fn sources(findings: &Findings) -> Vec<Reason> {
+    let silent = findings.facts.sources.iter().filter(|source| !source.version_changed);
+    let say = |source: &SourceChange| {
+        let from = source.urls.first().map_or("", String::as_str);
+        let text = format!(
+            "{}: its hash changed, and neither its address nor the version did; fetched from {from}, made of it: {}",
+            source.name,
+            listing(&source.attrs, 3)
+        );
+        reason(ReasonCode::SourceHashChanged, Level::Warn, text, source.attrs.iter().collect())
+    };
+    silent.map(say).collect()
 }
 
 fn removed(findings: &Findings) -> Option<Reason> {

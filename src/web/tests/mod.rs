@@ -7,6 +7,7 @@ mod people;
 mod streams;
 mod visit;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -37,14 +38,14 @@ use crate::build::snapshot::{
 use crate::build::{Lane, Usage};
 use crate::config::{Settings, StateDir};
 use crate::db::{AttemptEnd, Db, NewAttempt, NewEvalAlarm, NewReview, PullRow, PullState, RepositoryRow};
-use crate::domain::{Outcome, ReviewId, UserId};
+use crate::domain::{Outcome, ReviewId, StorePath, UserId};
 use crate::eval::Confinement;
 use crate::eval::trace::Tracing;
 use crate::forge::github::GitHub;
 use crate::forge::github::manifest::Registered;
 use crate::review::report::{Decision, Report, State};
-use crate::store::LogSink;
 use crate::store::logs::{AttemptTime, Logs};
+use crate::store::{LogSink, PathInfo};
 
 /// Answers as actors would, and remembers what was ordered.
 #[derive(Default)]
@@ -184,6 +185,10 @@ impl Staff for Crew {
 
     fn delivered(&self, delivered: Delivered) {
         self.orders.lock().unwrap().push(format!("look at {:?}", delivered.event));
+    }
+
+    fn references(&self, _: BTreeSet<StorePath>) -> BoxFuture<'static, Result<BTreeMap<StorePath, PathInfo>, Away>> {
+        std::future::ready(Ok(BTreeMap::new())).boxed()
     }
 
     fn register(&self, _: String) -> BoxFuture<'static, Result<Registered, ActionError>> {

@@ -3,6 +3,7 @@
 
 pub mod ansi;
 pub mod builders;
+pub mod chain;
 pub mod derivation;
 pub mod excerpt;
 pub mod highlight;

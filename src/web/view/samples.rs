@@ -92,6 +92,7 @@ fn empty(state: State, decision: Decision, summary: &str) -> Report {
         changes: Vec::new(),
         eval_errors: Vec::new(),
         failures: Vec::new(),
+        sources: Vec::new(),
         timings: Timings::default(),
     }
 }

@@ -98,7 +98,7 @@ pub fn came_and_went(closure: &ClosureChange) -> Markup {
 }
 
 /// A bar from the middle: to the right what grew, to the left what shrank. Its figure stands beside it.
-fn bar(delta: i128, most: u128) -> Markup {
+pub fn bar(delta: i128, most: u128) -> Markup {
     let share = (delta.unsigned_abs() as f64 / most as f64 * 49.0).clamp(0.8, 49.0);
     let (x, class) = if delta > 0 { (50.0, "grow") } else { (50.0 - share, "shrink") };
     html! {

@@ -2,11 +2,13 @@
 //! and what it cost.
 
 mod actions;
+mod closures;
 pub mod diff;
 mod evaluation;
 mod failures;
 mod glance;
 mod index;
+mod metadata;
 mod packages;
 mod query;
 mod timeline;
@@ -26,6 +28,8 @@ use super::layout::{Frame, Place, page};
 use super::parts::{ago, branch_href, drv_link, lines_delta, pull_state_chip, repository_href, short_rev, state_chip};
 use crate::db::{EvalAlarm, Happening, PullRow, ReviewRow};
 use crate::domain::{AttrPath, DrvPath};
+use crate::review::growth::Growth;
+use crate::review::metadata::Metadata;
 use crate::review::report::State;
 
 /// Who looks, as far as the page's buttons go.
@@ -36,10 +40,18 @@ pub struct Visitor<'a> {
     pub may_not: Option<&'a str>,
 }
 
+/// What a tab shows besides the report; only that tab has it.
+#[derive(Default, Clone, Copy)]
+pub struct Evidence<'a> {
+    pub growth: Option<&'a Growth>,
+    pub metadata: Option<&'a Metadata>,
+}
+
 pub struct ReviewPage<'a> {
     pub report: &'a Reported,
     /// What the last build of each derivation in the table took.
     pub seconds: &'a HashMap<DrvPath, f64>,
+    pub evidence: Evidence<'a>,
     /// The review's row, where the report comes from the database.
     pub row: Option<&'a ReviewRow>,
     pub pull: Option<&'a PullRow>,
@@ -108,6 +120,8 @@ pub fn content(view: &ReviewPage<'_>) -> Markup {
                 (evaluation::errors(report, view.query))
                 (evaluation::costs(report))
             }
+            View::Closures => (closures::closures(report, view.evidence.growth, view.query)),
+            View::Metadata => (metadata::metadata(report, view.evidence.metadata, view.query)),
             View::Diff => (diff::diff(view)),
             View::Timeline => (timeline::timeline(view)),
         }

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::domain::System;
+use crate::review::metadata::Field;
 use crate::review::report::{Category, Change, EvalErrorStatus};
 use crate::web::view::parts::{CATEGORIES, category_code, query_value};
 
@@ -28,6 +29,43 @@ pub struct ReviewQuery {
     pub file: Option<String>,
     /// All lines of it, not only those around changes.
     pub whole: bool,
+    pub order: ClosureOrder,
+    /// The row whose closure is shown path by path: an attribute, with its jobset where several have it.
+    pub attr: Option<String>,
+    pub jobset: Option<String>,
+    /// The fields of metadata that are shown; `None`: all.
+    pub field: Option<Field>,
+}
+
+/// By what closures are ordered, or the paths of one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ClosureOrder {
+    /// What grew or shrank most first.
+    #[default]
+    Growth,
+    /// The largest on head first.
+    Size,
+    Name,
+    /// The largest growth of what it is built from first.
+    Build,
+}
+
+impl ClosureOrder {
+    pub const ALL: [(ClosureOrder, &'static str, &'static str); 4] = [
+        (ClosureOrder::Growth, "growth", "by growth"),
+        (ClosureOrder::Size, "size", "by size"),
+        (ClosureOrder::Name, "name", "by name"),
+        (ClosureOrder::Build, "build", "by growth of the build closure"),
+    ];
+
+    fn code(self) -> &'static str {
+        match self {
+            ClosureOrder::Growth => "growth",
+            ClosureOrder::Size => "size",
+            ClosureOrder::Name => "name",
+            ClosureOrder::Build => "build",
+        }
+    }
 }
 
 /// The tabs of the page.
@@ -36,6 +74,8 @@ pub enum View {
     /// What decides: verdict, failures, packages, evaluation.
     #[default]
     Overview,
+    Closures,
+    Metadata,
     Diff,
     Timeline,
 }
@@ -50,12 +90,19 @@ pub enum Layout {
 }
 
 impl View {
-    pub const ALL: [(View, &'static str, &'static str); 3] =
-        [(View::Overview, "overview", "Overview"), (View::Diff, "diff", "Diff"), (View::Timeline, "timeline", "Timeline")];
+    pub const ALL: [(View, &'static str, &'static str); 5] = [
+        (View::Overview, "overview", "Overview"),
+        (View::Closures, "closures", "Closures"),
+        (View::Metadata, "metadata", "Metadata"),
+        (View::Diff, "diff", "Diff"),
+        (View::Timeline, "timeline", "Timeline"),
+    ];
 
     fn code(self) -> &'static str {
         match self {
             View::Overview => "overview",
+            View::Closures => "closures",
+            View::Metadata => "metadata",
             View::Diff => "diff",
             View::Timeline => "timeline",
         }
@@ -135,6 +182,16 @@ impl ReviewQuery {
                         _ => return Err(format!("Evaluation errors are new, fixed or still there, not “{value}”.")),
                     });
                 }
+                "order" => {
+                    let found = ClosureOrder::ALL.into_iter().find(|(_, code, _)| code == value);
+                    query.order = found.ok_or_else(|| format!("Closures can't be sorted by “{value}”."))?.0;
+                }
+                "attr" => query.attr = Some(value.clone()),
+                "jobset" => query.jobset = Some(value.clone()),
+                "field" => {
+                    let found = Field::ALL.into_iter().find(|field| field.code() == value);
+                    query.field = Some(found.ok_or_else(|| format!("There is no metadata called “{value}”."))?);
+                }
                 "epage" => query.errors_page = number()?,
                 "fpage" => query.failures_page = number()?,
                 "spage" => query.still_page = number()?,
@@ -192,6 +249,17 @@ impl ReviewQuery {
         }
         if query.sort != Sort::Category {
             put("sort", query.sort.code());
+        }
+        if query.order != ClosureOrder::Growth {
+            put("order", query.order.code());
+        }
+        for (name, value) in [("attr", &query.attr), ("jobset", &query.jobset)] {
+            if let Some(value) = value {
+                put(name, value);
+            }
+        }
+        if let Some(field) = query.field {
+            put("field", field.code());
         }
         if let Some(errors) = query.errors {
             put("errors", status_code(errors));
@@ -276,7 +344,8 @@ mod tests {
             let query = ReviewQuery {
                 text: text.trim().to_owned(), page, category: Some(CATEGORIES[category]), system: Some("x86_64-linux".into()),
                 errors: Some(EvalErrorStatus::Still), errors_page: 2, failures_page: 1, still_page: 1, sort: Sort::Closure,
-                cause: Some("a+b.drv".into()), review: None, view: View::Timeline,
+                cause: Some("a+b.drv".into()), review: None, view: View::Closures, order: ClosureOrder::Size,
+                attr: Some("a.\"b c\"".into()), jobset: Some("x&y".into()), field: Some(Field::Licence),
                 layout: Layout::Split, file: Some("a b/ü.nix".into()), whole: true,
             };
             prop_assert_eq!(ReviewQuery::parse(&pairs(&query.href("packages", |_| {}))), Ok(query));

@@ -26,6 +26,7 @@ fn rendered_with(report: &Report, query: &ReviewQuery) -> String {
     let view = ReviewPage {
         report: &reported,
         seconds: &HashMap::new(),
+        evidence: Evidence::default(),
         row: None,
         pull: Some(&pull),
         reviews: &[],

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{ReviewPage, ReviewQuery, attr_list, is_open, waits};
+use super::{ReviewPage, ReviewQuery, View, attr_list, is_open, waits};
 use crate::review::report::{Category, Decision, EvalErrorStatus, Reason, ReasonCode, Report, State};
 use crate::web::view::icons::{Icon, icon};
 use crate::web::view::parts::{CATEGORIES, Tone, category_look, level_look, pull_href, thousands};
@@ -125,6 +125,7 @@ fn evidence(code: ReasonCode, query: &ReviewQuery) -> Option<(String, &'static s
         ReasonCode::NotBuilt | ReasonCode::Infrastructure => rows(Category::NotBuilt),
         ReasonCode::Removed => rows(Category::Removed),
         ReasonCode::Pending => rows(Category::Pending),
+        ReasonCode::SourceHashChanged => Some((query.tab(View::Metadata) + "#sources", "both hashes")),
         ReasonCode::SelfCheck => Some(("/settings#alarms".into(), "what differed")),
         ReasonCode::NothingChanged | ReasonCode::Cancelled | ReasonCode::ManyRebuilds => None,
     }
