@@ -56,7 +56,7 @@ pub struct EvalError {
 }
 
 /// Where Nix places an error.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Position {
     /// Relative to the root of the tree where it lies in it.
     pub file: String,

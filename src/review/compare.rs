@@ -214,6 +214,7 @@ impl<'a> Pair<'a> {
                 system: self.system.clone(),
                 status,
                 message: error.message.clone(),
+                position: error.position.clone(),
                 hides: hidden.get(path).copied().unwrap_or(0),
             })
         };

@@ -10,7 +10,8 @@ use super::decisive::Excerpt;
 use super::history::History;
 use super::sources::SourceChange;
 use crate::domain::{
-    AttrPath, CommitId, DrvPath, JobsetName, Outcome, OutputName, RepositoryName, ReviewId, Side, StorePath, System, TreeId,
+    AttrPath, CommitId, DrvPath, JobsetName, Outcome, OutputName, Position, RepositoryName, ReviewId, Side, StorePath, System,
+    TreeId,
 };
 
 pub const SCHEMA: u32 = 1;
@@ -218,6 +219,9 @@ pub struct EvalErrorRow {
     pub system: System,
     pub status: EvalErrorStatus,
     pub message: String,
+    /// Where Nix places it: on head, of an error that is fixed on the base; `null` where it does not say.
+    #[serde(default)]
+    pub position: Option<Position>,
     /// How many attributes, derivations on the base, lie below this one and are out of sight on head.
     #[serde(default)]
     pub hides: u64,

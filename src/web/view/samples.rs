@@ -1,6 +1,6 @@
 //! Reports to render in tests: one with something of everything, and one of any size.
 
-use crate::domain::{AttrPath, CommitId, DrvPath, Outcome, OutputName, Side, System, TreeId};
+use crate::domain::{AttrPath, CommitId, DrvPath, Outcome, OutputName, Position, Side, System, TreeId};
 use crate::review::decisive::Excerpt;
 use crate::review::report::{
     Category, Change, ChangeKind, ChangeSide, ClosureChange, Counts, Decision, EvalErrorRow, EvalErrorStatus, EvaluationRow,
@@ -230,6 +230,7 @@ pub fn blocked() -> Report {
         system: System::new("x86_64-linux"),
         status,
         message: message.into(),
+        position: (status == EvalErrorStatus::New).then(|| Position { file: "pkgs/top-level.nix".into(), line: 114, column: 9 }),
         hides: if status == EvalErrorStatus::New { 214 } else { 0 },
     })
     .collect();

@@ -1,16 +1,21 @@
 //! What evaluation said, and what the review cost.
 
+use std::collections::HashMap;
+
 use maud::{Markup, html};
 
 use super::query::{ReviewQuery, status_code};
 use crate::domain::Side;
 use crate::review::costs::Costs;
-use crate::review::report::{EvalErrorStatus, Report};
+use crate::review::report::{EvalErrorRow, EvalErrorStatus, Report};
 use crate::web::view::ansi;
 use crate::web::view::pager::Pager;
 use crate::web::view::parts::{bytes, count, eval_status_chip, seconds, thousands};
 
 const PER_PAGE: usize = 50;
+/// Attributes with one error that are named beside it, and those that one click more shows.
+const NAMES: usize = 5;
+const MORE_NAMES: usize = 500;
 
 pub fn errors(report: &Report, query: &ReviewQuery) -> Markup {
     let of = |status| report.eval_errors.iter().filter(|row| row.status == status).count();
@@ -22,6 +27,7 @@ pub fn errors(report: &Report, query: &ReviewQuery) -> Markup {
         .filter(|row| query.errors.map_or(row.status != EvalErrorStatus::Still, |status| row.status == status))
         .collect::<Vec<_>>();
     rows.sort_by(|a, b| a.status.cmp(&b.status).then_with(|| a.attr.cmp(&b.attr)));
+    let rows = alike(&rows);
     let pager = Pager::new(query.errors_page, PER_PAGE, rows.len());
     html! {
         @if !report.eval_errors.is_empty() {
@@ -42,18 +48,53 @@ pub fn errors(report: &Report, query: &ReviewQuery) -> Markup {
                         table.cards {
                             thead { tr { th scope="col" { "Status" } th scope="col" { "Attribute" } th scope="col" { "Message" } } }
                             tbody {
-                                @for row in pager.slice(&rows) {
-                                    tr {
-                                        td { (eval_status_chip(row.status)) }
-                                        td { span.mono { @if row.attr.is_root() { "the whole jobset" } @else { (row.attr) } } span.sub { (row.jobset) " · " (row.system) } }
-                                        td { div.log { pre { (ansi::lines(&row.message)) } }
-                                            @if row.hides > 0 { span.sub { "Hides " (count(row.hides, "attribute", "attributes")) " that the base has below it." } } }
-                                    }
-                                }
+                                @for rows in pager.slice(&rows) { (line(rows)) }
                             }
                         }
                     }
-                    (pager.bar("errors", |page| query.href("errors", |query| query.errors_page = page)))
+                    (pager.bar("different errors", |page| query.href("errors", |query| query.errors_page = page)))
+                }
+            }
+        }
+    }
+}
+
+/// Those that say the same of the same place are one line: a fault in a common file breaks many attributes alike.
+fn alike<'a>(rows: &[&'a EvalErrorRow]) -> Vec<Vec<&'a EvalErrorRow>> {
+    let mut groups: Vec<Vec<&EvalErrorRow>> = Vec::new();
+    let mut place = HashMap::new();
+    for row in rows {
+        let at = *place.entry((row.status, &row.jobset, &row.system, &row.message, &row.position)).or_insert(groups.len());
+        if at == groups.len() {
+            groups.push(Vec::new());
+        }
+        groups[at].push(row);
+    }
+    groups
+}
+
+fn line(rows: &[&EvalErrorRow]) -> Markup {
+    let name = |row: &EvalErrorRow| html! { span.mono { @if row.attr.is_root() { "the whole jobset" } @else { (row.attr) } } };
+    let hides = rows.iter().map(|row| row.hides).sum::<u64>();
+    html! {
+        @if let Some(first) = rows.first() {
+            tr {
+                td { (eval_status_chip(first.status)) }
+                td {
+                    @for row in rows.iter().take(NAMES) { div { (name(row)) } }
+                    @if rows.len() > NAMES {
+                        details {
+                            summary { "and " (thousands((rows.len() - NAMES) as u64)) " more" }
+                            @for row in rows.iter().skip(NAMES).take(MORE_NAMES) { div { (name(row)) } }
+                            @if rows.len() > NAMES + MORE_NAMES { p.muted { "and " (thousands((rows.len() - NAMES - MORE_NAMES) as u64)) " more, which the JSON of the review has." } }
+                        }
+                    }
+                    span.sub { (first.jobset) " · " (first.system) }
+                }
+                td {
+                    div.log { pre { (ansi::lines(&first.message)) } }
+                    @if let Some(at) = &first.position { span.sub { "at " code { (at.file) ":" (at.line) ":" (at.column) } } }
+                    @if hides > 0 { span.sub { "Hides " (count(hides, "attribute", "attributes")) " that the base has below it." } }
                 }
             }
         }

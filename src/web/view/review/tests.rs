@@ -2,7 +2,7 @@ use super::super::samples;
 use super::*;
 use crate::domain::CommitId;
 use crate::review::decisive::Excerpt;
-use crate::review::report::{Category, Decision, Report};
+use crate::review::report::{Category, Decision, EvalErrorRow, EvalErrorStatus, Report};
 
 fn rendered_with(report: &Report, query: &ReviewQuery) -> String {
     let pull = PullRow {
@@ -193,6 +193,19 @@ fn errors_that_were_there_before_wait_until_they_are_asked_for() {
     assert!(page.contains("attribute &#39;ghc96&#39; missing") || page.contains("attribute 'ghc96' missing"));
     assert!(!page.contains("marked as broken"));
     assert!(rendered_with(&report, &query(&[("errors", "still")])).contains("marked as broken"));
+}
+
+#[test]
+fn errors_that_are_alike_are_one_line_and_say_where() {
+    let mut report = samples::blocked();
+    let first = report.eval_errors.iter().find(|error| error.status == EvalErrorStatus::New).unwrap().clone();
+    let more = (0..600).map(|n| EvalErrorRow { attr: AttrPath::new([format!("haskell-{n}")]), ..first.clone() });
+    report.eval_errors.extend(more);
+    let page = rendered_with(&report, &query(&[("errors", "new")]));
+    let errors = &page[page.find("id=\"errors\"").unwrap()..page.find("id=\"costs\"").unwrap()];
+    assert_eq!(errors.matches("<div class=\"log\">").count(), 1);
+    assert!(errors.contains("<code>pkgs/top-level.nix:114:9</code>"), "{errors}");
+    assert!(errors.contains("and 596 more") && errors.contains("and 96 more, which the JSON"), "{errors}");
 }
 
 #[test]
