@@ -6,17 +6,14 @@ use actix_web::http::header::{ACCEPT, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 
-use super::csrf;
 use super::fault::Fault;
 use super::pages::derivation_path;
 use super::rights::{Actor, Right};
 use super::site::Site;
 use super::view::parts::pull_href;
+use super::{csrf, deeds};
 use crate::db::{AttemptRow, What};
 use crate::domain::ReviewId;
-
-/// Those that are done with a forge's account.
-pub const SIGNED_IN: [&str; 4] = ["approve", "request-changes", "comment", "merge"];
 
 /// `POST /api/reviews/{id}/{action}`
 pub async fn review(
@@ -28,20 +25,25 @@ pub async fn review(
 ) -> Result<HttpResponse, Fault> {
     let (id, action) = path.into_inner();
     let id = ReviewId::new(id);
-    if SIGNED_IN.contains(&action.as_str()) {
-        return Err(Fault::forbidden(
-            "sign_in_needed",
-            format!(
-                "To {} a change you have to be signed in, and this server has no sign-in configured.",
-                action.replace('-', " ")
-            ),
-        ));
-    }
-    if !matches!(action.as_str(), "rerun" | "cancel" | "bump" | "allow") {
+    let is_deed = deeds::ACTIONS.contains(&action.as_str());
+    if !is_deed && !matches!(action.as_str(), "rerun" | "cancel" | "bump" | "allow") {
         return Err(Fault::not_found(format!("There is no action “{action}”.")));
     }
     let fields = sent_by(&actor, &request, &body)?;
     let row = site.house.db.review(&id).await?.ok_or_else(|| Fault::not_found(format!("There is no review {id}.")))?;
+    if is_deed {
+        // who may is for GitHub to say
+        actor.needs(&site, Right::Read(&row.repository)).await?;
+        let what = deeds::deed(&site, &actor, &row, &action, &fields).await?;
+        let back = row.number.map_or_else(|| format!("/reviews/{id}"), |number| pull_href(&row.repository, number));
+        return Ok(done(
+            &actor,
+            &request,
+            &format!("{action} of review {id}"),
+            &back,
+            &json!({"id": id, "action": action, "done": what}),
+        ));
+    }
     actor.needs(&site, Right::Write(&row.repository)).await?;
     match action.as_str() {
         "rerun" => site.house.rerun(id.clone()).await?,

@@ -9,6 +9,7 @@ mod auth;
 mod chain;
 mod cookies;
 mod csrf;
+mod deeds;
 mod diff;
 mod events;
 mod fault;

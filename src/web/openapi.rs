@@ -96,6 +96,17 @@ fn paths(schemas: &mut SchemaGenerator) -> Value {
         paths.insert(format!("/api/reviews/{{id}}/{action}"), action_item(summary, "the page of the review"));
     }
     for (action, summary) in [
+        ("approve", "Approves the head on the forge, as the person who is signed in; fields: head, body, report=yes."),
+        ("request-changes", "Requests changes on the forge; fields: head, body, report=yes."),
+        ("comment", "Comments on the forge; fields: head, body, report=yes."),
+        (
+            "merge",
+            "Merges the head on the forge; fields: head, method, title, message, when=mergeable. 409 where it has moved, or the forge's rules are against it.",
+        ),
+    ] {
+        paths.insert(format!("/api/reviews/{{id}}/{action}"), action_item(summary, "the page of the review"));
+    }
+    for (action, summary) in [
         ("drain", "The builder takes nothing new; what runs on it comes to its end."),
         ("undrain", "The builder takes builds again."),
     ] {

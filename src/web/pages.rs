@@ -17,9 +17,9 @@ use super::view::parts::pull_href;
 use super::view::pulls::{PullsPage, PullsQuery, pulls_page};
 use super::view::queue::{QueuePage, queue_page};
 use super::view::repository::{branch_page, repository_page};
-use super::view::review::{Evidence, ReviewPage, ReviewQuery, View, Visitor, review_page, shown, unreviewed_page};
+use super::view::review::{Deeds, Evidence, ReviewPage, ReviewQuery, View, Visitor, review_page, shown, unreviewed_page};
 use super::view::settings::{SettingsPage, settings_page};
-use crate::db::{PullFilter, PullRow, RepositoryRow, ReviewRow};
+use crate::db::{PullFilter, PullRow, PullState, RepositoryRow, ReviewRow};
 use crate::domain::{DrvPath, RepositoryName, ReviewId};
 use crate::store::derivation::{Derivation, DerivationError};
 use crate::store::logs::LogPage;
@@ -150,6 +150,16 @@ async fn show_review(
         View::Overview | View::Closures | View::Diff | View::Timeline => None,
     };
     let evidence = Evidence { growth: growth.as_deref(), metadata: metadata.as_deref() };
+    let on_forge = site.house.db.github_repository_named(&row.repository).await?;
+    let open = pull.filter(|pull| pull.state == PullState::Open && pull.head == row.head_rev && actor.user().is_some());
+    let merge = match (on_forge, pull) {
+        (Some((repository, _)), Some(pull)) => site.house.db.merge_of(repository, pull.number).await?,
+        _ => None,
+    };
+    let deeds = match (on_forge, open) {
+        (Some(_), Some(_)) => Deeds::Some { merge: merge.as_ref() },
+        _ => Deeds::None,
+    };
     with_orders(actor, actor.lacks(site, Right::Write(&row.repository)), |visitor| {
         review_page(&ReviewPage {
             report: &report,
@@ -163,6 +173,7 @@ async fn show_review(
             visitor,
             diff: diff.as_ref(),
             happenings: &happenings,
+            deeds,
             now: Timestamp::now(),
         })
     })

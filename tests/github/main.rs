@@ -4,6 +4,7 @@
 mod appliance;
 mod checks;
 mod commands;
+mod deeds;
 mod deliveries;
 mod double;
 mod examples;

@@ -62,9 +62,7 @@ impl Tools {
             Command::Rerun => self.again(review()?, row, index, Retry::BuildAgain).await,
             Command::Cancel => self.cancel(review()?).await,
             Command::Build(attrs) => self.build(review()?, row, index, attrs).await,
-            Command::Allow => {
-                Ok(Outcome::refused("changes of strangers are allowed by the policy of this server's configuration"))
-            }
+            Command::Allow => Ok(Outcome::refused("a stranger's change is allowed on the page of its review")),
             Command::Merge(method) => self.merge(review()?, orders, row, *method).await,
         }
     }

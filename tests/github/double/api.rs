@@ -19,6 +19,9 @@ const PAGE: usize = 2;
 
 pub async fn answer(world: web::Data<Mutex<World>>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
     let Some(path) = request.path().strip_prefix("/api/v3") else {
+        if request.path() == "/login/oauth/access_token" {
+            return token(&body);
+        }
         return git::answer(world, request, body).await;
     };
     let (asked, path) = (format!("{} {path}", request.method()), path.to_owned());
@@ -40,6 +43,13 @@ pub async fn answer(world: web::Data<Mutex<World>>, request: HttpRequest, body: 
     }
     world.asked.push(format!("{asked} {}", response.status().as_u16()));
     response
+}
+
+/// The code names who came back with it; what the rest of a sign-in takes, its own stories tell.
+fn token(body: &[u8]) -> HttpResponse {
+    let form = web::Query::<HashMap<String, String>>::from_query(std::str::from_utf8(body).unwrap()).unwrap();
+    let login = form["code"].strip_prefix("code-").unwrap();
+    HttpResponse::Ok().json(json!({"access_token": format!("ghu_{login}"), "token_type": "bearer", "scope": ""}))
 }
 
 /// What is answered, unless it is refused.
@@ -128,7 +138,11 @@ fn answer_to(world: &mut World, request: &HttpRequest, path: &str, body: &Value)
         }
         return as_the_app(world, request, &parts);
     }
-    if !world.installed || !world.tokens.iter().any(|token| token == bearer) {
+    let person = super::owner(bearer);
+    if let (["user"], Some(person)) = (&parts[..], person) {
+        return ok(answers::user(person));
+    }
+    if person.is_none() && !world.installed || person.is_none() && !world.tokens.iter().any(|token| token == bearer) {
         return Err(refusal(401, "Bad credentials"));
     }
     match parts[..] {
@@ -148,7 +162,7 @@ fn answer_to(world: &mut World, request: &HttpRequest, path: &str, body: &Value)
                 } else if rest.first() == Some(&"issues") {
                     comments::answer(remote, request, rest, body)
                 } else {
-                    of_repository(remote, &writers, request, rest, body)
+                    of_repository(remote, &writers, person, request, rest, body)
                 };
             }
             match world.remotes.iter().find(|remote| remote.former.contains(&name)) {
@@ -195,9 +209,37 @@ fn as_the_app(world: &mut World, request: &HttpRequest, parts: &[&str]) -> Reply
     }
 }
 
-fn of_repository(remote: &mut Remote, writers: &[User], request: &HttpRequest, rest: &[&str], body: &Value) -> Reply {
+fn of_repository(
+    remote: &mut Remote,
+    writers: &[User],
+    person: Option<User>,
+    request: &HttpRequest,
+    rest: &[&str],
+    body: &Value,
+) -> Reply {
     match rest {
-        ["pulls", number, "merge"] if request.method() == "PUT" => merge(remote, number.parse().unwrap(), body),
+        ["pulls", number, "merge"] if request.method() == "PUT" => {
+            if person.is_some_and(|person| !writers.contains(&person)) {
+                return Err(refusal(403, "Must have push access to repository"));
+            }
+            merge(remote, number.parse().unwrap(), person, body)
+        }
+        ["pulls", number, "reviews"] if request.method() == "POST" => {
+            let Some(person) = person else { return Err(refusal(403, "Resource not accessible by integration")) };
+            let (event, head) = (body["event"].as_str().unwrap(), body["commit_id"].as_str().unwrap());
+            let said = body["body"].as_str().unwrap_or_default();
+            if remote.pulls[&number.parse::<u64>().unwrap()].head != head {
+                return Err(refusal(422, "Unprocessable Entity"));
+            }
+            remote.judged.push(format!("{} {event} {head}: {said}", person.login));
+            ok(json!({"id": 80, "user": answers::user(person), "body": said, "state": event, "commit_id": head}))
+        }
+        [] if person.is_some() => {
+            let writes = person.is_some_and(|person| writers.contains(&person));
+            let mut repository = answers::repository(remote);
+            repository["permissions"] = json!({"admin": false, "push": writes, "pull": true});
+            ok(repository)
+        }
         [] => ok(answers::repository(remote)),
         ["pulls"] => {
             assert!(request.query_string().contains("state=open"));
@@ -235,7 +277,7 @@ fn of_repository(remote: &mut Remote, writers: &[User], request: &HttpRequest, r
 }
 
 /// As GitHub does: the head must be the one that was decided on, and the branch's rules must hold.
-fn merge(remote: &mut Remote, number: u64, body: &Value) -> Reply {
+fn merge(remote: &mut Remote, number: u64, person: Option<User>, body: &Value) -> Reply {
     let method = body["merge_method"].as_str().unwrap();
     let allowed = remote.methods[["merge", "squash", "rebase"].iter().position(|known| *known == method).unwrap()];
     let Some(pull) = remote.pulls.get_mut(&number) else { return Err(refusal(404, "Not Found")) };
@@ -249,7 +291,8 @@ fn merge(remote: &mut Remote, number: u64, body: &Value) -> Reply {
         return Err(refusal(status, message));
     }
     pull.state = State::Merged;
-    remote.merged.push(format!("{method} {number}: {}", body["commit_message"].as_str().unwrap_or_default()));
+    let by = person.map(|person| format!(" by {}", person.login)).unwrap_or_default();
+    remote.merged.push(format!("{method} {number}{by}: {}", body["commit_message"].as_str().unwrap_or_default()));
     git::move_branch(&remote.dir, &pull.base, &pull.head);
     ok(json!({"sha": pull.head, "merged": true, "message": "Pull Request successfully merged"}))
 }

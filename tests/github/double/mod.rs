@@ -38,6 +38,11 @@ pub const INES: User = User { login: "ines", id: 101 };
 /// Nobody knows him.
 pub const STRANGER: User = User { login: "stranger", id: 102 };
 
+/// Whom a token of a person's is of; each has one.
+pub fn owner(token: &str) -> Option<User> {
+    [INES, STRANGER].into_iter().find(|user| token == format!("ghu_{}", user.login))
+}
+
 #[derive(Debug, Clone)]
 pub struct Pull {
     pub number: u64,
@@ -77,6 +82,8 @@ pub struct Remote {
     pub comments: Vec<comments::Comment>,
     /// What merging is refused with: a rule of the branch.
     pub protected: Option<(u16, &'static str)>,
+    /// What people said in reviews: `ines APPROVE head: body`.
+    pub judged: Vec<String>,
     /// How it was merged: `merge 1: message`.
     pub merged: Vec<String>,
     pub methods: [bool; 3],
@@ -212,6 +219,7 @@ impl<'a> GitHub<'a> {
             comments,
             labels,
             dir,
+            judged: Vec::new(),
             protected: None,
             merged: Vec::new(),
             methods: [true; 3],
@@ -337,6 +345,10 @@ impl Hosted<'_> {
     /// Of merge, squash and rebase, in this order.
     pub fn allow_methods(&self, methods: [bool; 3]) {
         self.with(|remote| remote.methods = methods);
+    }
+
+    pub fn judged(&self) -> Vec<String> {
+        self.with(|remote| remote.judged.clone())
     }
 
     pub fn merged(&self) -> Vec<String> {

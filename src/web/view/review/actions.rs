@@ -3,7 +3,9 @@
 
 use maud::{Markup, html};
 
-use super::{ReviewPage, is_open, waits};
+use super::{Deeds, ReviewPage, is_open, waits};
+use crate::db::{MergeRow, MergeState};
+use crate::forge::command::Method;
 use crate::web::view::icons::{Icon, icon};
 use crate::web::view::parts::decision_chip;
 
@@ -13,6 +15,7 @@ pub fn actions(view: &ReviewPage<'_>) -> Markup {
             // what is decided stays in sight with what can be done about it
             a.deeds-verdict href="#verdict" { (decision_chip(view.report.verdict.decision)) }
             @if let Some(why) = view.visitor.may_not { span.muted.small.deeds-why title=(why) { (why) } }
+            @if let Deeds::Some { merge } = &view.deeds { (deeds(view, *merge)) }
             (again(view))
         }
     }
@@ -33,4 +36,64 @@ fn again(view: &ReviewPage<'_>) -> Markup {
             button disabled[view.visitor.may_not.is_some()] title=[view.visitor.may_not] { (icon(sign)) (words) }
         }
     }
+}
+
+/// What the visitor does on the forge in their own name. Each form names the head that is shown, and is refused when it has moved.
+fn deeds(view: &ReviewPage<'_>, merge: Option<&MergeRow>) -> Markup {
+    let form = |action: &str, summary: &str, fields: Markup, button: &str| {
+        html! {
+            details.deed name="deed" {
+                summary { (summary) }
+                form method="post" action={ "/api/reviews/" (view.report.id) "/" (action) } {
+                    input type="hidden" name="csrf" value=(view.visitor.csrf);
+                    input type="hidden" name="head" value=(view.report.head.rev);
+                    (fields)
+                    button { (button) }
+                }
+            }
+        }
+    };
+    let words = |label: &str| {
+        html! {
+            label { span { (label) } textarea name="body" rows="3" {} }
+            label.check { input type="checkbox" name="report" value="yes"; " Send the report along" }
+        }
+    };
+    let how = html! {
+        label {
+            span { "How" }
+            select name="method" {
+                option value="" { "as the repository has it" }
+                @for method in Method::ALL { option value=(method.word()) { (method.word()) } }
+            }
+        }
+        label { span { "When" }
+            select name="when" {
+                option value="now" { "now" }
+                option value="mergeable" { "when the verdict is mergeable" }
+            }
+        }
+        label { span { "Title, unless GitHub's own" } input name="title"; }
+        label { span { "Message, unless GitHub's own" } textarea name="message" rows="2" {} }
+    };
+    html! {
+        @if let Some(merge) = merge { (standing(merge)) }
+        (form("approve", "Approve", words("What you want to say"), "Approve this head"))
+        (form("request-changes", "Request changes", words("What is to change"), "Request changes"))
+        (form("comment", "Comment", words("What you want to say"), "Comment"))
+        (form("merge", "Merge", how, "Merge this head"))
+    }
+}
+
+/// What became of the merge that somebody asked for.
+fn standing(merge: &MergeRow) -> Markup {
+    let (login, head) = (&merge.by.login, &merge.head.as_str()[..7]);
+    let words = match merge.state {
+        MergeState::Waits | MergeState::Merging => format!("{login} has {head} merged when it is mergeable"),
+        MergeState::Merged => format!("merged for {login}"),
+        MergeState::Dropped => {
+            format!("the merge of {head} for {login} was given up: {}", merge.sentence.as_deref().unwrap_or_default())
+        }
+    };
+    html! { span.muted.small.deeds-why title=(words) { (words) } }
 }

@@ -26,7 +26,7 @@ pub use query::{ReviewQuery, Sort, View};
 use super::icons::{Icon, icon};
 use super::layout::{Frame, Place, page};
 use super::parts::{ago, branch_href, drv_link, lines_delta, pull_state_chip, repository_href, short_rev, state_chip};
-use crate::db::{EvalAlarm, Happening, PullRow, ReviewRow};
+use crate::db::{EvalAlarm, Happening, MergeRow, PullRow, ReviewRow};
 use crate::domain::{AttrPath, DrvPath};
 use crate::review::growth::Growth;
 use crate::review::metadata::Metadata;
@@ -65,7 +65,19 @@ pub struct ReviewPage<'a> {
     pub diff: Option<&'a diff::DiffView>,
     /// Of the timeline, where its tab is asked for; the newest first.
     pub happenings: &'a [Happening],
+    /// What the visitor may try on the forge in their own name.
+    pub deeds: Deeds<'a>,
     pub now: Timestamp,
+}
+
+/// What can be done to the pull request on its forge.
+pub enum Deeds<'a> {
+    /// It is not there, or not open, or nobody is signed in.
+    None,
+    Some {
+        /// The last merge that somebody asked for, to be carried out when the verdict is there.
+        merge: Option<&'a MergeRow>,
+    },
 }
 
 /// The whole page.
