@@ -1,18 +1,20 @@
 //! What the lists showed last, for as long as nothing was written to the database: many ask for the same list far more often than it
 //! changes, and to read it takes longer than to write the page.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::fault::Fault;
 use super::view::pulls::Row;
 use crate::db::{Db, PullFilter, RepositoryRow};
+use crate::domain::RepositoryName;
 
 #[derive(Default)]
 pub struct Lists {
     pulls: Kept<PullFilter, Vec<Row>>,
     repositories: Kept<(), Vec<RepositoryRow>>,
+    on_forge: Kept<(), BTreeSet<RepositoryName>>,
 }
 
 impl Lists {
@@ -32,6 +34,16 @@ impl Lists {
             Some(rows) => Ok(rows),
             None => Ok(self.repositories.keep(as_of, (), db.repositories().await?)),
         }
+    }
+
+    /// The repositories where a person may do something in their own name.
+    pub async fn on_forge(&self, db: &Db) -> Result<Arc<BTreeSet<RepositoryName>>, Fault> {
+        let as_of = db.written();
+        if let Some(names) = self.on_forge.of(as_of, &()) {
+            return Ok(names);
+        }
+        let names = db.github_repositories().await?.into_iter().map(|(name, _)| name).collect();
+        Ok(self.on_forge.keep(as_of, (), names))
     }
 }
 

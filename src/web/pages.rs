@@ -14,7 +14,7 @@ use super::site::Site;
 use super::view::builders::{BuildersPage, builders_page};
 use super::view::derivation::{DerivationPage, LINES, LogView, derivation_page};
 use super::view::parts::pull_href;
-use super::view::pulls::{PullsPage, PullsQuery, pulls_page};
+use super::view::pulls::{Merging, PullsPage, PullsQuery, pulls_page};
 use super::view::queue::{QueuePage, queue_page};
 use super::view::repository::{branch_page, repository_page};
 use super::view::review::{Deeds, Evidence, ReviewPage, ReviewQuery, View, Visitor, review_page, shown, unreviewed_page};
@@ -40,8 +40,11 @@ pub async fn pulls(site: web::Data<Site>, pairs: Pairs, actor: Actor) -> Page {
     let repositories = site.lists.repositories(&site.house.db).await?;
     let rows = rows.iter().filter(|(pull, _)| readable.has(&pull.repository)).collect::<Vec<_>>();
     let repositories = repositories.iter().filter(|row| readable.has(&row.name)).cloned().collect::<Vec<_>>();
-    with_orders(&actor, actor.nobody_because(), |visitor| {
-        pulls_page(&PullsPage { rows: &rows, repositories: &repositories, query: &query, visitor, now: Timestamp::now() })
+    let on = site.lists.on_forge(&site.house.db).await?;
+    let may_not = actor.user().is_none().then_some("Sign in first: it is done in your own name.");
+    with_orders(&actor, may_not, |visitor| {
+        let merging = Merging { visitor: &visitor, on: &on };
+        pulls_page(&PullsPage { rows: &rows, repositories: &repositories, query: &query, merging, now: Timestamp::now() })
     })
 }
 

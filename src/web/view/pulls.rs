@@ -18,6 +18,7 @@ use super::parts::{
 };
 use super::review::Visitor;
 use crate::db::{PullRow, PullState, RepositoryRow, ReviewRow};
+use crate::domain::RepositoryName;
 use crate::review::report::{Decision, State};
 
 const PER_PAGE: usize = 50;
@@ -31,23 +32,30 @@ pub struct PullsPage<'a> {
     pub rows: &'a [&'a Row],
     pub repositories: &'a [RepositoryRow],
     pub query: &'a PullsQuery,
-    pub visitor: Visitor<'a>,
+    pub merging: Merging<'a>,
     pub now: Timestamp,
 }
 
+/// Who would merge what: it is done on the forge, in the visitor's own name.
+#[derive(Clone, Copy)]
+pub struct Merging<'a> {
+    pub visitor: &'a Visitor<'a>,
+    pub on: &'a BTreeSet<RepositoryName>,
+}
+
 pub fn pulls_page(view: &PullsPage<'_>) -> Markup {
-    let PullsPage { rows, repositories, query, .. } = view;
+    let PullsPage { rows, repositories, query, merging, .. } = view;
     let matching = rows.iter().copied().filter(|(pull, review)| query.matches(pull, review.as_ref()));
     // who asks for one verdict wants one list
     let (ready, others): (Vec<_>, Vec<_>) = matching.partition(|row| query.verdict.is_none() && is_ready(row));
     let pager = Pager::new(query.page, PER_PAGE, others.len());
-    let columns = Columns { repository: repositories.len() > 1, merge: Some(&view.visitor), query: Some(query), now: view.now };
+    let columns = Columns { repository: repositories.len() > 1, merge: Some(*merging), query: Some(query), now: view.now };
     let all_ready = query.href(|query| query.verdict = Some(Decision::Mergeable));
     let content = html! {
         div.page-head { h1 { "Pull requests" } }
         (problems(repositories))
         // one form for all merge buttons: each names its review and the head that it shows
-        form #merge method="post" hidden { input type="hidden" name="csrf" value=(view.visitor.csrf); input type="hidden" name="back" value="list"; }
+        form #merge method="post" hidden { input type="hidden" name="csrf" value=(merging.visitor.csrf); input type="hidden" name="back" value="list"; }
         section.panel aria-label="Search" { (filters(query, rows, repositories)) }
         div.stack #ready data-live {
             @if !ready.is_empty() && pager.page == 1 {
@@ -55,7 +63,7 @@ pub fn pulls_page(view: &PullsPage<'_>) -> Markup {
                     div.panel-head {
                         h2 #ready-title { "Ready to merge" }
                         span.muted { (count(ready.len() as u64, "pull request", "pull requests")) }
-                        @if let Some(why) = view.visitor.may_not { span.muted.small.end { "Merging: " (why) } }
+                        @if let Some(why) = merging.visitor.may_not.filter(|_| !merging.on.is_empty()) { span.muted.small.end { "Merging: " (why) } }
                     }
                     (table(&ready[..ready.len().min(READY)], &columns))
                     @if ready.len() > READY { p.panel-foot { a href=(all_ready) { "All " (thousands(ready.len() as u64)) " that are ready" } } }
@@ -152,8 +160,8 @@ fn filters(query: &PullsQuery, rows: &[&Row], repositories: &[RepositoryRow]) ->
 pub struct Columns<'a> {
     /// There are several repositories.
     pub repository: bool,
-    /// Buttons, and who sees them; they belong to the form `merge` of their page.
-    pub merge: Option<&'a Visitor<'a>>,
+    /// Buttons; they belong to the form `merge` of their page.
+    pub merge: Option<Merging<'a>>,
     /// A click on an author narrows this list.
     pub query: Option<&'a PullsQuery>,
     pub now: Timestamp,
@@ -214,9 +222,9 @@ fn row(row: &Row, columns: &Columns<'_>) -> Markup {
                 }
             }
             td.nowrap data-label="Age" { (ago(pull.created_at, columns.now)) @if pull.updated_at.as_second() > pull.created_at.as_second() + 60 { span.sub { "changed " (ago(pull.updated_at, columns.now)) } } }
-            @if let Some(visitor) = columns.merge {
+            @if let Some(Merging { visitor, on }) = columns.merge {
                 td.orders {
-                    @if let Some(review) = review.filter(|_| is_ready(row)) {
+                    @if let Some(review) = review.filter(|_| is_ready(row) && on.contains(&pull.repository)) {
                         button.primary form="merge" formaction={ "/api/reviews/" (review.id) "/merge" } name="head" value=(pull.head)
                           disabled[visitor.may_not.is_some()] title=[visitor.may_not] { "Merge" span.visually-hidden { " #" (pull.number) ", " (pull.title) } }
                     }

@@ -57,14 +57,11 @@ fn rows(number: u64) -> Vec<Row> {
 
 fn rendered(rows: &[Row], query: &PullsQuery, may_not: Option<&str>) -> String {
     let visitor = Visitor { csrf: "0123", may_not };
-    pulls_page(&PullsPage {
-        rows: &rows.iter().collect::<Vec<_>>(),
-        repositories: &[],
-        query,
-        visitor,
-        now: Timestamp::UNIX_EPOCH,
-    })
-    .into_string()
+    let on = BTreeSet::from(["local/packages".into()]);
+    let merging = Merging { visitor: &visitor, on: &on };
+    let rows = rows.iter().collect::<Vec<_>>();
+    let view = PullsPage { rows: &rows, repositories: &[], query, merging, now: Timestamp::UNIX_EPOCH };
+    pulls_page(&view).into_string()
 }
 
 fn asked(pairs: &[(&str, &str)]) -> PullsQuery {
@@ -129,4 +126,16 @@ fn a_long_list_has_pages_and_leaves_out_nothing() {
     let first = rendered(&rows, &asked(&[]), None);
     assert!(first.contains("All 100 that are ready"));
     assert_eq!(asked(&[("order", "verdict")]).order, PullOrder::Verdict);
+}
+
+#[test]
+fn what_no_forge_has_has_no_button() {
+    let visitor = Visitor { csrf: "0123", may_not: None };
+    let rows = rows(3);
+    let rows = rows.iter().collect::<Vec<_>>();
+    let merging = Merging { visitor: &visitor, on: &BTreeSet::new() };
+    let query = asked(&[]);
+    let view = PullsPage { rows: &rows, repositories: &[], query: &query, merging, now: Timestamp::UNIX_EPOCH };
+    let page = pulls_page(&view).into_string();
+    assert!(page.contains("Ready to merge") && !page.contains("formaction"));
 }
