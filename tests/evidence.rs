@@ -185,3 +185,26 @@ fn a_source_that_was_silently_replaced_is_said_loudly() {
     let insecure = snowgate.page(&format!("{url}?view=metadata&field=insecure"));
     assert!(!insecure.contains("GPL-3.0-only") && insecure.contains(">foo</a>"), "{insecure}");
 }
+
+#[test]
+fn an_evaluation_error_leads_to_its_line_in_the_diff() {
+    let place = Place::new();
+    let sample = place.repository("sample");
+    sample.packages(&[("lib", "echo lib > $out"), ("app", "echo app ${lib} > $out")]);
+    sample.commit("two packages");
+    sample.git(&["switch", "--quiet", "--create", "typo", "main"]);
+    sample.write("lib.pkg", "set:\nset.libb\n");
+    let head = sample.commit("a typo");
+    sample.git(&["switch", "--quiet", "main"]);
+    let snowgate = place.serve();
+    let report = snowgate.reviewed("typo", &head);
+    let error = &report["eval_errors"][0];
+    assert_eq!((error["status"].as_str(), error["position"]["line"].as_u64()), (Some("new"), Some(2)), "{error:#}");
+    let url = snowgate.pull("typo").unwrap()["url"].as_str().unwrap().to_owned();
+    let page = snowgate.page(&url);
+    let line = link(&page, "id=\"errors\"", "?view=diff");
+    let (tab, anchor) = line.split_once('#').unwrap();
+    let diff = snowgate.page(&format!("{url}{tab}"));
+    let at = &diff[diff.find(&format!("id=\"{anchor}\"")).unwrap_or_else(|| panic!("{anchor} is not on {diff}"))..];
+    assert!(at[..at.find("</tr>").unwrap()].contains("libb"), "{at}");
+}

@@ -1,7 +1,7 @@
 //! What the diff tab shows: which files a change touches, and what of them fits on a page. What was read and compared is kept for a
 //! while: a tab is opened by several curators, and again with the other layout.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -114,16 +114,30 @@ impl From<GitError> for Unread {
     }
 }
 
-async fn gather(site: &Site, row: &RepositoryRow, report: &Report, query: &ReviewQuery) -> Result<DiffView, Unread> {
+async fn changed(site: &Site, row: &RepositoryRow, report: &Report) -> Result<Arc<Vec<FileChange>>, GitError> {
     let landing = landing(report);
-    let list = match site.diffs.list(&landing) {
-        Some(list) => list,
-        None => {
-            let list = Arc::new(site.house.sources.changed(&row.path, &landing).await?);
-            site.diffs.keep_list(landing, list.clone());
-            list
+    if let Some(list) = site.diffs.list(&landing) {
+        return Ok(list);
+    }
+    let list = Arc::new(site.house.sources.changed(&row.path, &landing).await?);
+    site.diffs.keep_list(landing, list.clone());
+    Ok(list)
+}
+
+/// The files of the change, for links to them; none where they can't be told.
+pub async fn touched(site: &Site, report: &Report) -> Result<HashSet<String>, Fault> {
+    let Some(row) = site.house.db.repository(&report.repository).await? else { return Ok(HashSet::new()) };
+    match changed(site, &row, report).await {
+        Ok(list) => Ok(list.iter().filter(|change| change.new.is_some()).map(|change| name(&change.path)).collect()),
+        Err(error) => {
+            tracing::debug!("the files of review {} can't be told: {error}", report.id);
+            Ok(HashSet::new())
         }
-    };
+    }
+}
+
+async fn gather(site: &Site, row: &RepositoryRow, report: &Report, query: &ReviewQuery) -> Result<DiffView, Unread> {
+    let list = changed(site, row, report).await?;
     let named = |change: &&FileChange| query.file.as_ref().is_none_or(|file| *file == name(&change.path));
     let wanted: Vec<&FileChange> = list.iter().filter(named).collect();
     if let (Some(file), true) = (&query.file, wanted.is_empty()) {

@@ -21,6 +21,7 @@ use super::view::review::{Deeds, Evidence, ReviewPage, ReviewQuery, View, Visito
 use super::view::settings::{SettingsPage, settings_page};
 use crate::db::{PullFilter, PullRow, PullState, RepositoryRow, ReviewRow};
 use crate::domain::{DrvPath, RepositoryName, ReviewId};
+use crate::review::report::EvalErrorStatus;
 use crate::store::derivation::{Derivation, DerivationError};
 use crate::store::logs::LogPage;
 
@@ -152,7 +153,12 @@ async fn show_review(
         View::Metadata => Some(site.metadata(row, &report).await?),
         View::Overview | View::Closures | View::Diff | View::Timeline => None,
     };
-    let evidence = Evidence { growth: growth.as_deref(), metadata: metadata.as_deref() };
+    let has_places = report.eval_errors.iter().any(|error| error.position.is_some() && error.status != EvalErrorStatus::Fixed);
+    let touched = match query.view {
+        View::Overview if has_places => Some(super::diff::touched(site, &report).await?),
+        View::Overview | View::Closures | View::Metadata | View::Diff | View::Timeline => None,
+    };
+    let evidence = Evidence { growth: growth.as_deref(), metadata: metadata.as_deref(), touched: touched.as_ref() };
     let on_forge = site.house.db.github_repository_named(&row.repository).await?;
     let open = pull.filter(|pull| pull.state == PullState::Open && pull.head == row.head_rev && actor.user().is_some());
     let merge = match (on_forge, pull) {

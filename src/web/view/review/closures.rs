@@ -40,6 +40,9 @@ fn why_none(state: State) -> &'static str {
 }
 
 fn matches(row: &Grown, query: &ReviewQuery) -> bool {
+    if query.text.is_empty() && query.system.is_none() {
+        return true;
+    }
     let text = row.attr.to_string().to_ascii_lowercase();
     query.system.as_ref().is_none_or(|system| *system == row.system)
         && query.text.split_whitespace().all(|word| text.contains(&word.to_ascii_lowercase()))

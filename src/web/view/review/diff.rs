@@ -136,6 +136,12 @@ pub fn anchor(path: &str) -> String {
     format!("f{}", data_encoding::HEXLOWER.encode(&sha2::Sha256::digest(path)[..5]))
 }
 
+/// The address of a line of head's version of a file.
+pub fn line_href(query: &ReviewQuery, path: &str, line: u32) -> String {
+    let tab = ReviewQuery { review: query.review.clone(), view: View::Diff, whole: true, ..ReviewQuery::default() };
+    tab.href(&format!("{}R{line}", anchor(path)), |query| query.file = Some(path.to_owned()))
+}
+
 pub fn diff(view: &ReviewPage<'_>) -> Markup {
     let query = view.query;
     let Some(diff) = view.diff else { return html! {} };

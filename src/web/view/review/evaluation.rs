@@ -1,9 +1,10 @@
 //! What evaluation said, and what the review cost.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use maud::{Markup, html};
 
+use super::diff::line_href;
 use super::query::{ReviewQuery, status_code};
 use crate::domain::Side;
 use crate::review::costs::Costs;
@@ -17,7 +18,8 @@ const PER_PAGE: usize = 50;
 const NAMES: usize = 5;
 const MORE_NAMES: usize = 500;
 
-pub fn errors(report: &Report, query: &ReviewQuery) -> Markup {
+/// `touched`: the files of the change; a place in one of them leads to its line.
+pub fn errors(report: &Report, query: &ReviewQuery, touched: Option<&HashSet<String>>) -> Markup {
     let of = |status| report.eval_errors.iter().filter(|row| row.status == status).count();
     let counted = [EvalErrorStatus::New, EvalErrorStatus::Fixed, EvalErrorStatus::Still].map(|status| (status, of(status)));
     // what was there before says nothing about the change: it waits until it is asked for
@@ -48,7 +50,7 @@ pub fn errors(report: &Report, query: &ReviewQuery) -> Markup {
                         table.cards {
                             thead { tr { th scope="col" { "Status" } th scope="col" { "Attribute" } th scope="col" { "Message" } } }
                             tbody {
-                                @for rows in pager.slice(&rows) { (line(rows)) }
+                                @for rows in pager.slice(&rows) { (line(rows, query, touched)) }
                             }
                         }
                     }
@@ -73,7 +75,7 @@ fn alike<'a>(rows: &[&'a EvalErrorRow]) -> Vec<Vec<&'a EvalErrorRow>> {
     groups
 }
 
-fn line(rows: &[&EvalErrorRow]) -> Markup {
+fn line(rows: &[&EvalErrorRow], query: &ReviewQuery, touched: Option<&HashSet<String>>) -> Markup {
     let name = |row: &EvalErrorRow| html! { span.mono { @if row.attr.is_root() { "the whole jobset" } @else { (row.attr) } } };
     let hides = rows.iter().map(|row| row.hides).sum::<u64>();
     html! {
@@ -93,7 +95,12 @@ fn line(rows: &[&EvalErrorRow]) -> Markup {
                 }
                 td {
                     div.log { pre { (ansi::lines(&first.message)) } }
-                    @if let Some(at) = &first.position { span.sub { "at " code { (at.file) ":" (at.line) ":" (at.column) } } }
+                    @if let Some(at) = &first.position {
+                        @let place = html! { code { (at.file) ":" (at.line) ":" (at.column) } };
+                        // what is fixed has its place on the base
+                        @let is_here = first.status != EvalErrorStatus::Fixed && touched.is_some_and(|touched| touched.contains(&at.file));
+                        span.sub { "at " @if is_here { a href=(line_href(query, &at.file, at.line)) { (place) } " in the diff" } @else { (place) } }
+                    }
                     @if hides > 0 { span.sub { "Hides " (count(hides, "attribute", "attributes")) " that the base has below it." } }
                 }
             }

@@ -18,6 +18,9 @@ pub fn metadata(report: &Report, metadata: Option<&Metadata>, query: &ReviewQuer
     let none = Metadata::default();
     let metadata = metadata.unwrap_or(&none);
     let matches = |(at, _): &&(usize, Vec<FieldChange>)| {
+        if query.text.is_empty() {
+            return true;
+        }
         let text = report.changes[*at].attr.to_string().to_ascii_lowercase();
         query.text.split_whitespace().all(|word| text.contains(&word.to_ascii_lowercase()))
     };

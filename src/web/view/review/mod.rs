@@ -14,7 +14,7 @@ mod query;
 mod timeline;
 mod verdict;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -45,6 +45,8 @@ pub struct Visitor<'a> {
 pub struct Evidence<'a> {
     pub growth: Option<&'a Growth>,
     pub metadata: Option<&'a Metadata>,
+    /// The files of the change, as far as something on the page may lead to them.
+    pub touched: Option<&'a HashSet<String>>,
 }
 
 pub struct ReviewPage<'a> {
@@ -129,7 +131,7 @@ pub fn content(view: &ReviewPage<'_>) -> Markup {
                 div.stack #failures data-live { (failures::failures(report, view.query)) }
                 (glance::glance(report, view.query))
                 (packages::packages(report, view.query, view.seconds))
-                (evaluation::errors(report, view.query))
+                (evaluation::errors(report, view.query, view.evidence.touched))
                 (evaluation::costs(report))
             }
             View::Closures => (closures::closures(report, view.evidence.growth, view.query)),

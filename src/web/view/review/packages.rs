@@ -9,12 +9,13 @@ use super::glance::{came_and_went, delta};
 use super::index::{Reported, Selection};
 use super::query::{ReviewQuery, Sort};
 use crate::domain::{DrvPath, System};
-use crate::review::report::{Change, ChangeSide, State};
+use crate::review::report::{Change, ChangeSide, Report, State};
 use crate::web::view::icons::icon;
 use crate::web::view::pager::Pager;
 use crate::web::view::parts::{
     CATEGORIES, bytes_delta, category_chip, category_look, count, outcome_chip, seconds as duration, thousands,
 };
+use crate::web::view::tree::{Way, tree_href};
 
 const PER_PAGE: usize = 100;
 const ALIASES: usize = 4;
@@ -50,7 +51,7 @@ pub fn packages(report: &Reported, query: &ReviewQuery, seconds: &HashMap<DrvPat
             } @else {
                 (filters(query, report.systems(), &selection))
                 @if rows == 0 { p.empty { "No change matches. " a href=(all.href("packages", |_| {})) { "Show all" } } }
-                @else { (table(pager.slice(&selection.rows), several, seconds)) }
+                @else { (table(pager.slice(&selection.rows), several, seconds, report)) }
                 (pager.bar("changes", |page| query.href("packages", |query| query.page = page)))
             }
         }
@@ -107,7 +108,7 @@ fn filters(query: &ReviewQuery, systems: &BTreeSet<System>, selection: &Selectio
     }
 }
 
-fn table(rows: &[&Change], several: Several, seconds: &HashMap<DrvPath, f64>) -> Markup {
+fn table(rows: &[&Change], several: Several, seconds: &HashMap<DrvPath, f64>, review: &Report) -> Markup {
     html! {
         div.scroll tabindex="0" role="group" aria-labelledby="packages-title" {
             table.cards {
@@ -120,13 +121,13 @@ fn table(rows: &[&Change], several: Several, seconds: &HashMap<DrvPath, f64>) ->
                         th.num scope="col" { "Build" }
                     }
                 }
-                tbody { @for change in rows { (row(change, several, seconds)) } }
+                tbody { @for change in rows { (row(change, several, seconds, review)) } }
             }
         }
     }
 }
 
-fn row(change: &Change, several: Several, seconds: &HashMap<DrvPath, f64>) -> Markup {
+fn row(change: &Change, several: Several, seconds: &HashMap<DrvPath, f64>, review: &Report) -> Markup {
     let target = change.head.as_ref().or(change.base.as_ref());
     html! {
         tr data-row {
@@ -145,7 +146,7 @@ fn row(change: &Change, several: Several, seconds: &HashMap<DrvPath, f64>) -> Ma
                     }
                 }
                 @if let Some(cause) = change.head.as_ref().and_then(|head| head.root_cause.as_ref()) {
-                    span.sub { "because of " (drv_link(cause)) }
+                    span.sub { "because of " (drv_link(cause)) @if let Some(head) = &change.head { ", " a href=(tree_href(review, &head.drv, Way::Needs)) { "step by step" } } }
                 }
             }
             @if several.jobsets { td data-label="Jobset" { (change.jobset) } }

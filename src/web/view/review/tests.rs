@@ -205,7 +205,7 @@ fn errors_that_are_alike_are_one_line_and_say_where() {
     let page = rendered_with(&report, &query(&[("errors", "new")]));
     let errors = &page[page.find("id=\"errors\"").unwrap()..page.find("id=\"costs\"").unwrap()];
     assert_eq!(errors.matches("<div class=\"log\">").count(), 1);
-    assert!(errors.contains("<code>pkgs/top-level.nix:114:9</code>"), "{errors}");
+    assert!(errors.contains("at <code>pkgs/top-level.nix:114:9</code>"), "{errors}");
     assert!(errors.contains("and 596 more") && errors.contains("and 96 more, which the JSON"), "{errors}");
 }
 
