@@ -39,6 +39,9 @@ pub struct SourceChange {
     pub version_changed: bool,
 }
 
+/// What is fetched, whatever its hash: the addresses, and all else that says so.
+type Asked<'a> = (&'a BTreeSet<String>, &'a BTreeMap<String, String>);
+
 /// `versions`: of the attributes of a row, on base and head.
 pub fn changed_sources(
     comparison: &Comparison,
@@ -54,7 +57,7 @@ pub fn changed_sources(
     let base = below(inputs, sides.iter().filter_map(|(base, ..)| *base));
     let head = below(inputs, sides.iter().filter_map(|(_, head, _)| *head));
     // what is on both sides did not change
-    let mut before: HashMap<(&BTreeSet<String>, &BTreeMap<String, String>), Vec<Id>> = HashMap::new();
+    let mut before: HashMap<Asked<'_>, Vec<Id>> = HashMap::new();
     for (id, fetched) in fetches(inputs, &base).filter(|(id, _)| !head.contains(id)) {
         before.entry((&fetched.urls, &fetched.what)).or_default().push(id);
     }

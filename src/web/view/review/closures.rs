@@ -102,7 +102,7 @@ fn head(query: &ReviewQuery, order: ClosureOrder, words: &str) -> Markup {
     let is_it = query.order == order;
     let direction = if order == ClosureOrder::Name { "ascending" } else { "descending" };
     html! {
-        th scope="col" aria-sort=[is_it.then_some(direction)] {
+        th.num[order != ClosureOrder::Name] scope="col" aria-sort=[is_it.then_some(direction)] {
             a href=(query.href("closures", |query| (query.order, query.page) = (order, 1))) { (words) @if is_it { @if order == ClosureOrder::Name { " ↑" } @else { " ↓" } } }
         }
     }
