@@ -37,6 +37,7 @@ mod tests;
 mod threads;
 mod traces;
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -62,6 +63,7 @@ pub use stats::BuildStats;
 pub use traces::{Dropped, TraceSetRow};
 
 use crate::config::StateDir;
+use crate::review::report::Report;
 
 /// The database of one state directory. A clone is another handle on the same connections; the last one to go writes what is
 /// queued, closes the file and releases the directory.
@@ -69,6 +71,7 @@ use crate::config::StateDir;
 pub struct Db {
     threads: Arc<threads::Threads>,
     cache_bounds: Arc<Mutex<CacheBounds>>,
+    latest_reports: Arc<Mutex<VecDeque<Arc<Report>>>>,
 }
 
 impl Db {
@@ -77,7 +80,7 @@ impl Db {
         let threads = threads::Threads::start(state)?;
         threads.post("the end of expired outcomes", outcomes::expiring());
         threads.post("the end of old standings", evidence::forgetting());
-        Ok(Db { threads: Arc::new(threads), cache_bounds: Arc::default() })
+        Ok(Db { threads: Arc::new(threads), cache_bounds: Arc::default(), latest_reports: Arc::default() })
     }
 
     /// The file.

@@ -1,7 +1,8 @@
 //! Reviews and their reports.
 
+use std::collections::VecDeque;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
@@ -123,6 +124,9 @@ pub(super) fn rows(raw: Vec<Raw>) -> Result<Vec<ReviewRow>, Fault> {
     Ok(raw.into_iter().map(ReviewRow::try_from).collect::<Result<_, _>>()?)
 }
 
+/// So many are kept as they were stored: those of the reviews that build now.
+const LATEST_REPORTS: usize = 3;
+
 /// The summary of a review that a newer one ended.
 const SUPERSEDED: &str = "Pending: a newer review took this one's place.";
 
@@ -143,6 +147,30 @@ impl Db {
 
     /// [`Db::save_report`] of one that is shared: a report of ten thousand changes takes longer to copy than to work out.
     pub async fn store_report(&self, report: Arc<Report>) -> Result<(), DbError> {
+        // before it is stored: whoever is told of it finds it
+        self.keep_report(report.clone());
+        let id = report.id.clone();
+        let stored = self.write_report(report).await;
+        if !matches!(stored, Ok(true)) {
+            self.latest_reports().retain(|kept| kept.id != id);
+        }
+        stored.map(drop)
+    }
+
+    fn keep_report(&self, report: Arc<Report>) {
+        let mut latest = self.latest_reports();
+        latest.retain(|kept| kept.id != report.id);
+        latest.push_front(report);
+        latest.truncate(LATEST_REPORTS);
+    }
+
+    fn latest_reports(&self) -> MutexGuard<'_, VecDeque<Arc<Report>>> {
+        // nothing is left half-done under this mutex
+        self.latest_reports.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// False: it was dropped.
+    async fn write_report(&self, report: Arc<Report>) -> Result<bool, DbError> {
         // on a reading thread: the writer and the caller's arbiter have better things to do than to compress
         let (report, json) = self
             .threads
@@ -167,7 +195,8 @@ impl Db {
                     ))
                     .execute(connection)?;
                 if changed == 0 {
-                    return exists(connection, &report.id);
+                    exists(connection, &report.id)?;
+                    return Ok(false);
                 }
                 diesel::insert_into(reports::table)
                     .values((reports::review.eq(id), reports::json.eq(&json)))
@@ -175,7 +204,8 @@ impl Db {
                     .do_update()
                     .set(reports::json.eq(&json))
                     .execute(connection)?;
-                note_state(connection, &report.id, before, report.state, || told(&report))
+                note_state(connection, &report.id, before, report.state, || told(&report))?;
+                Ok(true)
             })
             .await
     }
@@ -241,6 +271,17 @@ impl Db {
                 Ok(Some(as_of(expanded("a report", &json)?, ReviewRow::try_from(row)?)))
             })
             .await
+    }
+
+    /// The same, shared with whoever stored it lately: to read one of ten thousand changes takes longer than all the rest of a page.
+    pub async fn shared_report(&self, id: &ReviewId) -> Result<Option<Arc<Report>>, DbError> {
+        let kept = self.latest_reports().iter().find(|kept| kept.id == *id).cloned();
+        if let Some(kept) = kept
+            && self.review(id).await?.is_some_and(|row| row.state == kept.state)
+        {
+            return Ok(Some(kept));
+        }
+        Ok(self.report(id).await?.map(Arc::new))
     }
 
     /// Evaluating or building, oldest first: what a restart takes up again.

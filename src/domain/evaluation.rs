@@ -1,6 +1,7 @@
 //! What an evaluation yields.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -39,8 +40,8 @@ pub struct Job {
 pub struct Detail {
     pub pname: Option<String>,
     pub version: Option<String>,
-    /// The fields of `meta` that a reviewer looks at; each one that threw is absent.
-    pub meta: serde_json::Map<String, serde_json::Value>,
+    /// The fields of `meta` that a reviewer looks at; each one that threw is absent. Shared: each report of a review has them again.
+    pub meta: Arc<serde_json::Map<String, serde_json::Value>>,
     /// `meta.timeout`
     pub timeout: Option<Duration>,
     /// `meta.maxSilent`

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -200,7 +201,7 @@ impl Asked<'_> {
         if let (Some(detail), Value::Object(meta)) = (self.details.details.get_mut(&self.attrs[index].0), value) {
             detail.timeout = seconds(&meta, "timeout");
             detail.max_silent = seconds(&meta, "maxSilent");
-            detail.meta = meta.into_iter().filter(|(_, value)| !value.is_null() && is_small(value)).collect();
+            detail.meta = Arc::new(meta.into_iter().filter(|(_, value)| !value.is_null() && is_small(value)).collect());
         }
     }
 

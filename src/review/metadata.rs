@@ -173,7 +173,7 @@ mod tests {
     fn with(base: Value, head: Value) -> Metadata {
         let known = facts(&[("a-1", Succeeded), ("a-2", Succeeded), ("b-1", Succeeded)]);
         let mut report = reported(&[("a", "a-1")], &[("a", "a-2"), ("b", "b-1")], &known);
-        let meta = |value: Value| value.as_object().unwrap().clone();
+        let meta = |value: Value| std::sync::Arc::new(value.as_object().unwrap().clone());
         report.changes[0].base.as_mut().unwrap().meta = meta(base);
         report.changes[0].head.as_mut().unwrap().meta = meta(head.clone());
         report.changes[1].head.as_mut().unwrap().meta = meta(head);

@@ -2,6 +2,7 @@
 //! Unknown or not-yet-known values are `null`, never absent.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -200,7 +201,7 @@ pub struct ChangeSide {
     pub version: Option<String>,
     pub outcome: Option<Outcome>,
     pub root_cause: Option<DrvPath>,
-    pub meta: serde_json::Map<String, serde_json::Value>,
+    pub meta: Arc<serde_json::Map<String, serde_json::Value>>,
 }
 
 /// Runtime closures of all outputs together; names are of store paths without their hashes.

@@ -31,11 +31,16 @@ pub async fn review(
     }
     let fields = sent_by(&actor, &request, &body)?;
     let row = site.house.db.review(&id).await?.ok_or_else(|| Fault::not_found(format!("There is no review {id}.")))?;
+    let back = match (fields.get("back").map(String::as_str), row.number) {
+        (Some("queue"), _) => "/queue".to_owned(),
+        (Some("list"), _) => "/".to_owned(),
+        (_, Some(number)) => pull_href(&row.repository, number),
+        (_, None) => format!("/reviews/{id}"),
+    };
     if is_deed {
         // who may is for GitHub to say
         actor.needs(&site, Right::Read(&row.repository)).await?;
         let what = deeds::deed(&site, &actor, &row, &action, &fields).await?;
-        let back = row.number.map_or_else(|| format!("/reviews/{id}"), |number| pull_href(&row.repository, number));
         return Ok(done(
             &actor,
             &request,
@@ -54,12 +59,6 @@ pub async fn review(
     if let Some(number) = row.number {
         site.house.db.happened(&row.repository, number, Some(id.clone()), What::Ordered, action.clone()).await?;
     }
-    let back = match (fields.get("back").map(String::as_str), row.number) {
-        (Some("queue"), _) => "/queue".to_owned(),
-        (Some("list"), _) => "/".to_owned(),
-        (_, Some(number)) => pull_href(&row.repository, number),
-        (_, None) => format!("/reviews/{id}"),
-    };
     Ok(done(&actor, &request, &format!("{action} of review {id}"), &back, &json!({"id": id, "action": action})))
 }
 

@@ -63,7 +63,7 @@ impl Site {
         if let Some(report) = self.kept(row) {
             return Ok(report);
         }
-        let Some(report) = self.house.db.report(&row.id).await? else { return Ok(Arc::new(Reported::new(of_row(row)))) };
+        let Some(report) = self.house.db.shared_report(&row.id).await? else { return Ok(Arc::new(Reported::new(of_row(row)))) };
         // a large one takes some tens of milliseconds, in which the others would wait
         let report = web::block(move || Arc::new(Reported::new(report))).await.map_err(Fault::internal)?;
         let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use snowgate::config::StateDir;
@@ -232,7 +233,7 @@ fn detail(i: usize, version: &str) -> Detail {
         "broken": false, "insecure": false, "unfree": false,
         "platforms": ["x86_64-linux", "aarch64-linux", "x86_64-darwin", "aarch64-darwin"],
     });
-    let meta = meta.as_object().cloned().unwrap_or_default();
+    let meta = Arc::new(meta.as_object().cloned().unwrap_or_default());
     Detail { pname: Some(name(i)), version: Some(version.to_owned()), meta, ..Detail::default() }
 }
 

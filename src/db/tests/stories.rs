@@ -405,3 +405,19 @@ async fn an_evaluation_of_a_large_set_comes_back_as_it_was() {
     assert_eq!(db.evaluation("key").await.unwrap().as_ref(), Some(&*evaluation));
     assert_eq!(db.stats().await.unwrap().evaluations, 1);
 }
+
+#[actix::test]
+async fn a_report_is_shared_with_its_readers_for_as_long_as_it_holds() {
+    let house = House::new();
+    let db = house.open();
+    db.create_review(review("r1", None)).await.unwrap();
+    let stored = std::sync::Arc::new(report("r1", State::Building, 7));
+    db.store_report(stored.clone()).await.unwrap();
+    let read = db.shared_report(&"r1".into()).await.unwrap().unwrap();
+    assert!(std::sync::Arc::ptr_eq(&stored, &read));
+    db.set_review_state(&"r1".into(), State::Cancelled, None).await.unwrap();
+    assert_eq!(db.shared_report(&"r1".into()).await.unwrap().unwrap().state, State::Cancelled);
+    // of a review that is not there nothing is kept
+    db.store_report(std::sync::Arc::new(report("r2", State::Building, 7))).await.unwrap_err();
+    assert_eq!(db.shared_report(&"r2".into()).await.unwrap(), None);
+}

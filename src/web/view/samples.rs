@@ -29,7 +29,7 @@ fn side(n: u64, name: &str, version: &str, outcome: Option<Outcome>) -> ChangeSi
         version: Some(version.into()),
         outcome,
         root_cause: None,
-        meta: serde_json::Map::new(),
+        meta: std::sync::Arc::default(),
     }
 }
 

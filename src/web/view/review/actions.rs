@@ -42,7 +42,7 @@ fn again(view: &ReviewPage<'_>) -> Markup {
 fn deeds(view: &ReviewPage<'_>, merge: Option<&MergeRow>) -> Markup {
     let form = |action: &str, summary: &str, fields: Markup, button: &str| {
         html! {
-            details.deed name="deed" {
+            details.deed #{ "deed-" (action) } name="deed" {
                 summary { (summary) }
                 form method="post" action={ "/api/reviews/" (view.report.id) "/" (action) } {
                     input type="hidden" name="csrf" value=(view.visitor.csrf);

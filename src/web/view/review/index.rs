@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write;
 use std::ops::Deref;
+use std::sync::Arc;
 
 use super::query::{ReviewQuery, Sort};
 use crate::domain::{DrvPath, System};
@@ -13,7 +14,7 @@ use crate::web::view::parts::{CATEGORIES, category_place};
 
 /// A report and its index.
 pub struct Reported {
-    report: Report,
+    report: Arc<Report>,
     index: Index,
 }
 
@@ -38,7 +39,8 @@ pub struct Selection<'a> {
 }
 
 impl Reported {
-    pub fn new(report: Report) -> Self {
+    pub fn new(report: impl Into<Arc<Report>>) -> Self {
+        let report = report.into();
         let index = Index::of(&report);
         Self { report, index }
     }
