@@ -9,8 +9,8 @@ use diesel::sqlite::SqliteConnection;
 use super::columns::{integer, now};
 use super::schema::reviews as v;
 use super::schema::{
-    branch_numbers as n, github_repositories as g, happenings as h, installations as i, permissions as a, pulls as p,
-    repositories as r,
+    attributes as t, branch_numbers as n, branch_points as b, github_repositories as g, happenings as h, installations as i,
+    permissions as a, pulls as p, repositories as r,
 };
 use super::threads::Fault;
 use super::{Db, DbError};
@@ -123,6 +123,8 @@ fn rename(connection: &mut SqliteConnection, from: &str, to: &str) -> Result<(),
     diesel::update(a::table.filter(a::repository.eq(from))).set(a::repository.eq(to)).execute(connection)?;
     diesel::update(v::table.filter(v::repository.eq(from))).set(v::repository.eq(to)).execute(connection)?;
     diesel::update(g::table.filter(g::name.eq(from))).set(g::name.eq(to)).execute(connection)?;
+    diesel::update(b::table.filter(b::repository.eq(from))).set(b::repository.eq(to)).execute(connection)?;
+    diesel::update(t::table.filter(t::repository.eq(from))).set(t::repository.eq(to)).execute(connection)?;
     diesel::delete(h::table.filter(h::repository.eq(to))).execute(connection)?;
     diesel::update(h::table.filter(h::repository.eq(from))).set(h::repository.eq(to)).execute(connection)?;
     Ok(())

@@ -8,6 +8,7 @@
 mod alarmed;
 mod alarms;
 mod attempts;
+mod branches;
 mod builders;
 mod cache;
 mod check_runs;
@@ -30,6 +31,7 @@ mod pulls;
 mod repositories;
 mod reviews;
 mod schema;
+mod search;
 mod sessions;
 mod stats;
 #[cfg(test)]
@@ -43,6 +45,7 @@ use std::sync::{Arc, Mutex};
 
 pub use alarms::{EvalAlarm, NewEvalAlarm};
 pub use attempts::{AttemptEnd, AttemptRow, NewAttempt};
+pub use branches::{BranchKey, BranchPoint, Evaluated, Span};
 pub use cache::{CacheBounds, CacheStats};
 pub use check_runs::{CheckRunKey, CheckRunRow, Stale};
 pub use comments::{CommentKey, CommentRow, NewComment, Replying};
@@ -58,6 +61,7 @@ pub use permissions::WAITS;
 pub use pulls::{PullFilter, PullOrder, PullRow, PullState};
 pub use repositories::RepositoryRow;
 pub use reviews::{NewReview, ReviewRow};
+pub use search::{FoundAttribute, FoundPull};
 pub use sessions::{NewSession, SessionHash, SessionRow, UserRow};
 pub use stats::BuildStats;
 pub use traces::{Dropped, TraceSetRow};

@@ -318,6 +318,41 @@ table! {
 }
 
 table! {
+    branch_points (id) {
+        id -> BigInt,
+        repository -> Text,
+        branch -> Text,
+        rev -> Text,
+        at -> BigInt,
+        attributes -> BigInt,
+        errors -> BigInt,
+        eval_seconds -> Nullable<Double>,
+    }
+}
+
+table! {
+    attributes (id) {
+        id -> BigInt,
+        repository -> Text,
+        branch -> Text,
+        jobset -> Text,
+        system -> Text,
+        attr -> Text,
+        drv -> Text,
+        name -> Text,
+        first -> BigInt,
+        last -> Nullable<BigInt>,
+    }
+}
+
+table! {
+    closure_sizes (drv) {
+        drv -> Text,
+        bytes -> BigInt,
+    }
+}
+
+table! {
     happenings (id) {
         id -> BigInt,
         repository -> Text,

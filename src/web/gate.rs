@@ -96,6 +96,15 @@ async fn may_see(site: &Site, actor: &Actor, subject: Subject) -> Result<(), Fau
     }
 }
 
+/// Whether a derivation that was tried may be seen.
+pub async fn may_see_derivation(site: &Site, readable: &Readable, base_name: &str) -> Result<bool, Fault> {
+    if *readable == Readable::Everything {
+        return Ok(true);
+    }
+    let attempts = site.house.db.attempts(base_name).await?;
+    Ok(!unreadable(site, readable, &attempts).await?)
+}
+
 /// What of the queue may be seen: what is built for reviews of readable repositories. The counts are everybody's.
 pub async fn readable_part(site: &Site, actor: &Actor, mut snapshot: Snapshot) -> Result<Snapshot, Fault> {
     let readable = actor.readable(site).await?;

@@ -6,6 +6,7 @@ mod alarms;
 mod api;
 mod assets;
 mod auth;
+mod branch;
 mod chain;
 mod cookies;
 mod csrf;
@@ -23,6 +24,7 @@ mod logs;
 mod openapi;
 mod pages;
 mod rights;
+mod search;
 mod setup;
 pub mod sign_in;
 mod site;
@@ -91,11 +93,12 @@ fn routes(config: &mut web::ServiceConfig) {
         ("/", get().to(pages::pulls)),
         ("/r/{owner}/{repo}", get().to(pages::repository)),
         ("/r/{owner}/{repo}/pull/{n}", get().to(pages::pull)),
-        ("/r/{owner}/{repo}/branch/{branch:.+}", get().to(pages::branch)),
+        ("/r/{owner}/{repo}/branch/{branch:.+}", get().to(branch::branch)),
         ("/reviews/{id}", get().to(pages::review)),
         ("/reviews/{id}/tree/{drv}", get().to(tree::tree)),
         ("/reviews/{id}/chain", get().to(chain::chain)),
         ("/drv/{id}", get().to(pages::derivation)),
+        ("/search", get().to(search::page)),
         ("/queue", get().to(pages::queue)),
         ("/builders", get().to(pages::builders)),
         ("/settings", get().to(pages::settings)),
@@ -117,6 +120,7 @@ fn routes(config: &mut web::ServiceConfig) {
         ("/api/derivations/{id}/retry", web::post().to(actions::retry)),
         ("/api/logs/{id}", get().to(logs::latest)),
         ("/api/logs/{id}/{timestamp}", get().to(logs::one)),
+        ("/api/search", get().to(search::json)),
         ("/api/builders", get().to(api::builders)),
         ("/api/builders/{name}/{action}", web::post().to(actions::builder)),
         ("/api/queue/stats", get().to(api::queue_stats)),

@@ -16,7 +16,7 @@ use super::view::derivation::{DerivationPage, LINES, LogView, derivation_page};
 use super::view::parts::pull_href;
 use super::view::pulls::{Merging, PullsPage, PullsQuery, pulls_page};
 use super::view::queue::{QueuePage, queue_page};
-use super::view::repository::{branch_page, repository_page};
+use super::view::repository::repository_page;
 use super::view::review::{Deeds, Evidence, ReviewPage, ReviewQuery, View, Visitor, review_page, shown, unreviewed_page};
 use super::view::settings::{SettingsPage, settings_page};
 use crate::db::{PullFilter, PullRow, PullState, RepositoryRow, ReviewRow};
@@ -28,7 +28,7 @@ use crate::store::logs::LogPage;
 pub type Page = Result<HttpResponse, Fault>;
 type Pairs = web::Query<Vec<(String, String)>>;
 
-fn page(markup: Markup) -> HttpResponse {
+pub(super) fn page(markup: Markup) -> HttpResponse {
     HttpResponse::Ok().content_type("text/html; charset=utf-8").body(markup.into_string())
 }
 
@@ -64,26 +64,7 @@ pub async fn repository(site: web::Data<Site>, path: web::Path<(String, String)>
     Ok(page(repository_page(&row, &pulls, Timestamp::now())))
 }
 
-/// `GET /r/{owner}/{repo}/branch/{branch}`: a branch with a pull request leads to it
-pub async fn branch(site: web::Data<Site>, path: web::Path<(String, String, String)>) -> Page {
-    let (owner, name, branch) = path.into_inner();
-    let row = find_repository(&site, &owner, &name).await?;
-    let filter = PullFilter { repository: Some(row.name.clone()), ..PullFilter::default() };
-    let mut pulls = site.house.db.pulls(filter).await?;
-    if branch != row.base_branch {
-        let own = pulls.iter().find(|(pull, _)| pull.branch == branch);
-        if let Some((pull, _)) = own {
-            return Ok(see(&pull_href(&row.name, pull.number)));
-        }
-    }
-    pulls.retain(|(pull, _)| pull.base_branch == branch);
-    if branch != row.base_branch && pulls.is_empty() {
-        return Err(Fault::not_found(format!("Nothing is known of a branch {branch} of {}.", row.name)));
-    }
-    Ok(page(branch_page(&row, &branch, &pulls, Timestamp::now())))
-}
-
-fn see(address: &str) -> HttpResponse {
+pub(super) fn see(address: &str) -> HttpResponse {
     HttpResponse::SeeOther().insert_header((LOCATION, address)).finish()
 }
 

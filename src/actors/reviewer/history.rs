@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Fault;
 use super::run::{Run, house};
-use crate::domain::{Attr, AttrPath, DrvPath, Job, JobsetName, Outcome, StorePath, System};
+use crate::db::{BranchKey, Evaluated};
+use crate::domain::{Attr, AttrPath, DrvPath, Evaluation, Job, JobsetName, Outcome, Side, StorePath, System};
 use crate::review::category::category;
 use crate::review::history::{Point, Stand, history};
 use crate::review::report::Category;
@@ -18,6 +19,42 @@ const EVALUATIONS: usize = 100;
 type Stands = BTreeMap<AttrPath, Vec<Stand>>;
 
 impl Run {
+    /// The state of the base branch goes into its history: a branch's page and the search read it. The review does not wait for it.
+    pub(super) fn note_base(&self, base: &[Evaluation]) {
+        // a one-shot review is of a repository that is not stored
+        let (Some(branch), Some(_)) = (&self.order.base.reference, self.order.number) else { return };
+        let key = BranchKey { repository: self.order.repository.clone(), branch: branch.clone() };
+        let of = |evaluation: &Evaluation| {
+            let (jobset, system) = (evaluation.jobset.clone(), evaluation.system.clone());
+            let one = move |(attr, is): (&AttrPath, &Attr)| Evaluated {
+                jobset: jobset.clone(),
+                system: system.clone(),
+                attr: attr.clone(),
+                drv: match is {
+                    Attr::Derivation(job) => Some(job.drv.clone()),
+                    Attr::Failed(_) => None,
+                },
+            };
+            evaluation.attrs.iter().map(one).collect::<Vec<_>>()
+        };
+        let all: Vec<Evaluated> = base.iter().flat_map(of).collect();
+        let seconds: f64 =
+            self.draft.header.evaluations.iter().filter(|row| row.side == Side::Base).map(|row| row.wall_seconds).sum();
+        let evaluated = self.draft.header.evaluations.iter().any(|row| row.side == Side::Base && row.attrs_evaluated > 0);
+        let (db, rev) = (self.desk.db.clone(), self.order.base.rev.clone());
+        tokio::spawn(async move {
+            if let Err(error) = db.note_point(&key, &rev, all, evaluated.then_some(seconds)).await {
+                tracing::warn!("the state of {} at {rev} can't be noted: {error}", key.branch);
+            }
+        });
+    }
+
+    /// How large the closures of this review's outputs are, for graphs.
+    pub(super) async fn keep_closure_sizes(&self) -> Result<(), Fault> {
+        let sizes = self.draft.facts.closures.iter().map(|(drv, closure)| (drv.clone(), closure.bytes)).collect();
+        self.desk.db.save_closure_sizes(sizes).await.map_err(house)
+    }
+
     /// What this review knows of derivations, for those that come after it.
     pub(super) async fn keep_standings(&self) -> Result<(), Fault> {
         let says_something = |outcome: Outcome| outcome.is_success() || outcome.is_failure();

@@ -87,6 +87,7 @@ impl Run {
         let started = Instant::now();
         let (base, head) = self.evaluate().await?;
         self.draft.header.timings.eval_seconds = Some(started.elapsed().as_secs_f64());
+        self.note_base(&base);
         let started = Instant::now();
         // seconds for a hundred thousand attributes, in which the house would answer nobody
         self.draft.comparison = tokio::task::spawn_blocking(move || compare(&base, &head)).await.map_err(house)?;
@@ -107,6 +108,7 @@ impl Run {
             closures::add(&self.desk.store, &self.draft.comparison, &mut self.draft.facts).await.map_err(house)?;
             self.compare_sources().await?;
             self.keep_growth().await?;
+            self.keep_closure_sizes().await?;
         }
         Ok(())
     }

@@ -19,6 +19,7 @@ pub enum Icon {
     Branch,
     Stop,
     Again,
+    Search,
 }
 
 impl Icon {
@@ -37,6 +38,7 @@ impl Icon {
             Icon::Branch => {
                 r#"<circle cx="6" cy="5" r="2.5"/><circle cx="6" cy="19" r="2.5"/><circle cx="18" cy="8" r="2.5"/><path d="M6 7.5v9M18 10.5c0 4-6 3-11 6"/>"#
             }
+            Icon::Search => r#"<circle cx="10.5" cy="10.5" r="6.5"/><path d="m15.5 15.5 5.5 5.5"/>"#,
             Icon::Stop => r#"<rect x="6" y="6" width="12" height="12" rx="1"/>"#,
             Icon::Again => r#"<path d="M20 11a8 8 0 1 0-2 6M20 5v6h-6"/>"#,
         }

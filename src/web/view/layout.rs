@@ -93,6 +93,7 @@ pub fn page(frame: &Frame<'_>, content: &Markup) -> Markup {
                         }
                         div.bar-end {
                             span.live-state #live-state role="status" hidden {}
+                            a.icon-button href="/search" aria-label="Search" title="Search" { (icon(Icon::Search)) }
                             (CORNER.try_with(corner).unwrap_or_default())
                             button.needs-script #keys-button type="button" aria-label="Keyboard shortcuts" { "?" }
                         }

@@ -2,10 +2,12 @@
 //! comes from outside goes through maud's escaping or [`ansi`]; no page has a script or a style of its own.
 
 pub mod ansi;
+pub mod branch;
 pub mod builders;
 pub mod chain;
 pub mod derivation;
 pub mod excerpt;
+pub mod graph;
 pub mod highlight;
 pub mod icons;
 pub mod layout;
@@ -18,6 +20,7 @@ pub mod pulls;
 pub mod queue;
 pub mod repository;
 pub mod review;
+pub mod search;
 pub mod sessions;
 pub mod settings;
 pub mod setup;

@@ -30,21 +30,14 @@ pub fn repository_page(row: &RepositoryRow, pulls: &[(PullRow, Option<ReviewRow>
     page(&Frame::new(row.name.as_str(), Place::Pulls).about("list"), &content)
 }
 
-/// The base branch, or a branch that has no pull request.
-pub fn branch_page(row: &RepositoryRow, branch: &str, pulls: &[(PullRow, Option<ReviewRow>)], now: Timestamp) -> Markup {
+/// What is open against a branch, and what was merged into it.
+pub fn pulls_of_branch(pulls: &[(PullRow, Option<ReviewRow>)], now: Timestamp) -> Markup {
     let (open, done): (Vec<_>, Vec<_>) = pulls.iter().partition(|(pull, _)| pull.state == PullState::Open);
     let merged = done.into_iter().filter(|(pull, _)| pull.state == PullState::Merged).collect::<Vec<_>>();
-    let title = format!("{branch} · {}", row.name);
-    let content = html! {
-        div.page-head {
-            p.crumbs { a href="/" { "Pull requests" } " / " a href=(super::parts::repository_href(&row.name)) { (row.name) } }
-            h1 { "Branch " code { (branch) } }
-            div.facts { @if branch == row.base_branch { span { "the base branch of this repository" } } }
-        }
+    html! {
         (section("Open against this branch", "open", &open, "No pull request is open against this branch.", now))
         (section("Merged into it", "merged", &merged, "No reviewed pull request was merged into this branch yet.", now))
-    };
-    page(&Frame::new(&title, Place::Pulls).about("list"), &content)
+    }
 }
 
 fn section(title: &str, id: &str, rows: &[&(PullRow, Option<ReviewRow>)], none: &str, now: Timestamp) -> Markup {
