@@ -95,3 +95,38 @@ fn the_timeline_tells_what_happened_and_survives_a_kill() {
     assert_eq!(told, expected, "{list}");
     assert!(list.contains(&second[..8]) && list.contains("newly fail"), "{list}");
 }
+
+#[test]
+fn a_branch_tells_what_became_of_its_attributes_and_all_can_be_found() {
+    let place = Place::new();
+    let sample = place.repository("sample");
+    sample.packages(&[LIB, ("app", "echo app ${lib} > $out"), ("gone", "echo gone > $out")]);
+    sample.commit("three packages");
+    let bad = sample.branch("bad", &[("lib", "echo no; exit 1")]);
+    let snowgate = place.serve();
+    snowgate.reviewed("bad", &bad);
+    // what failed there is merged all the same, and meets the next change as its base
+    sample.git(&["merge", "--quiet", "--no-ff", "--message", "Merge", "bad"]);
+    sample.git(&["switch", "--quiet", "--create", "next", "main"]);
+    sample.write("README", "next\n");
+    let next = sample.commit("next");
+    sample.git(&["switch", "--quiet", "main"]);
+    snowgate.reviewed("next", &next);
+    let page = snowgate.until("both states are noted", || {
+        let page = snowgate.page("/r/local/sample/branch/main");
+        page.contains("newly failing").then_some(page)
+    });
+    assert!(page.contains("2 newly failing") && page.contains("2 evaluated states"), "{page}");
+    assert!(page.contains("<polyline"), "{page}");
+    let history = snowgate.page("/r/local/sample/branch/main?attr=app");
+    assert!(history.contains("Last good") && history.contains("First broken"), "{history}");
+    assert_eq!(snowgate.get("/r/local/sample/branch/main?against=x").status, 400);
+    assert_eq!(snowgate.get("/r/local/sample/branch/main?against=999").status, 404);
+
+    let found = snowgate.json("/api/search?q=app");
+    assert_eq!(found["attributes"][0]["attr"], "app", "{found:#}");
+    assert!(!found["derivations"].as_array().unwrap().is_empty(), "{found:#}");
+    assert_eq!(snowgate.json("/api/search?q=next")["pulls"][0]["title"], "next");
+    assert!(snowgate.page("/search?q=app").contains("/r/local/sample/branch/main?attr=app"));
+    assert!(snowgate.page("/search?q=%3Cscript%3E").contains("“&lt;script&gt;”"));
+}

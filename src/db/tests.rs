@@ -1,5 +1,6 @@
 //! The room as its callers see it, on real files.
 
+mod branches;
 mod cache;
 mod evidence;
 mod github;

@@ -60,6 +60,13 @@ fn paths(schemas: &mut SchemaGenerator) -> Value {
     );
     get("/api/logs/{id}", "The log of the latest attempt to build HASH-NAME.drv.", log_parameters(&["id"]), log());
     get("/api/logs/{id}/{timestamp}", "The log of one attempt.", log_parameters(&["id", "timestamp"]), log());
+    get(
+        "/api/search",
+        "Attributes of base branches, derivations that were tried and pull requests, by any part of their names; 50 of each at most.",
+        json!([in_query("q", "string", "Words, all of which have to occur.")]),
+        one(&json!({"type": "object", "required": ["attributes", "derivations", "pulls"], "properties": {
+            "attributes": {"type": "array"}, "derivations": {"type": "array"}, "pulls": {"type": "array"}}})),
+    );
     let builders = list(&schemas.subschema_for::<api::Builder>().to_value());
     get("/api/builders", "Builders, how they are and what they can build.", json!([]), builders);
     let stats = one(&schemas.subschema_for::<api::QueueStats>().to_value());
