@@ -63,7 +63,7 @@ pub async fn callback(
     back: Option<web::Query<Back>>,
 ) -> Result<HttpResponse, Fault> {
     csrf::may_act(&request)?;
-    let back = back.ok_or_else(|| Fault::bad_request("The address is not one that GitHub sends people back to."))?;
+    let back = back.ok_or_else(|| Fault::bad_request("That is not where GitHub sends people back to: the address lacks its code or its state. Begin the registration again at /setup/github."))?;
     let ours = cookies::find(request.headers(), COOKIE).next();
     if !ours.is_some_and(|ours| csrf::equal(ours, &back.state)) {
         return Err(Fault::forbidden(

@@ -41,7 +41,10 @@ fn one_click_makes_the_app_and_its_secrets_are_on_no_page() {
     // begun elsewhere; a code that is none
     assert_eq!(back(&format!("code=a-good-code&state={state}"), "snowgate_setup=0123456789abcdef0123456789abcdef").status, 403);
     assert_eq!(back(&format!("code=a-good-code&state={state}"), "a=b").status, 403);
-    assert_eq!(back(&format!("code=a-bad-code&state={state}"), &cookie).status, 409);
+    let refused = back(&format!("code=a-bad-code&state={state}"), &cookie);
+    assert_eq!(refused.status, 409);
+    assert!(refused.body.contains("begin the registration again at /setup/github"), "{}", refused.body);
+    assert!(back("code=a-bad-code", &cookie).body.contains("Begin the registration again at /setup/github"));
     let file = place.path("state").join("github/app.json");
     assert!(!file.exists());
 

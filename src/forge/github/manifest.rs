@@ -21,7 +21,7 @@ pub struct Registered {
 
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RegistrationError {
-    #[error("that is not a code of GitHub's: begin the registration again")]
+    #[error("GitHub does not know that code, which counts once and for an hour: begin the registration again at /setup/github")]
     NotACode,
     #[error("an App is registered already: move {0} away, or take `github.app_id` out of the configuration, to register another")]
     Already(String),
@@ -102,7 +102,11 @@ impl GitHub {
             return Err(RegistrationError::NotACode);
         }
         let path = format!("/app-manifests/{code}/conversions");
-        let conversion: Conversion = post_anonymously(&self.places.api_url, &path).await?;
+        let conversion: Conversion = match post_anonymously(&self.places.api_url, &path).await {
+            // used, or too old
+            Err(GitHubError::NotFound(_) | GitHubError::Refused { status: 422, .. }) => return Err(RegistrationError::NotACode),
+            answered => answered?,
+        };
         let credentials = Credentials {
             app_id: conversion.id,
             slug: Some(conversion.slug.clone()),
