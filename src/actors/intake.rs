@@ -1,6 +1,7 @@
 //! The Intake learns that something changed, reads the truth from the forge, and begins, supersedes or cancels reviews accordingly.
 //! A hint that is lost, doubled or late costs nothing: what is read is compared with what is stored.
 
+pub mod allow;
 pub mod github;
 mod groups;
 
@@ -23,13 +24,13 @@ use super::reviews::Reviews;
 use super::scheduler::Retry;
 use crate::config::github::Policy;
 use crate::config::server::{Repository as Configured, Settings};
-use crate::db::{NewReview, PullFilter, PullRow, PullState, RepositoryRow, ReviewRow};
-use crate::domain::{CommitId, RepositoryName, ReviewId, System, UserId};
+use crate::db::{NewReview, PullFilter, PullRow, PullState, RepositoryRow, ReviewRow, WAITS};
+use crate::domain::{CommitId, RepositoryName, ReviewId, System};
 use crate::forge::github::GitHub;
 use crate::forge::github::event::RepositoryId;
 use crate::forge::local::LocalForge;
 use crate::forge::{Forge, ForgeError, Number, OpenChange, RepositoryState, Standing};
-use crate::review::report::{Revision, State};
+use crate::review::report::{Decision, Revision, State};
 
 pub const MAILBOX: usize = 1024;
 
@@ -123,15 +124,6 @@ pub struct RerunAs {
 #[derive(Clone, Message)]
 #[rtype(result = "Result<(), ActionError>")]
 pub struct Cancel(pub ReviewId);
-
-/// Somebody who may lets a stranger's change be evaluated and built.
-#[derive(Clone, Message)]
-#[rtype(result = "Result<(), ActionError>")]
-pub struct Allow {
-    pub review: ReviewId,
-    /// `None`: whoever uses this machine.
-    pub by: Option<UserId>,
-}
 
 /// An alarm of the self-check: every review that may have relied on what was wrong is begun again. Tells whether all repositories
 /// could be looked at.
@@ -354,15 +346,6 @@ impl Handler<Cancel> for Intake {
     }
 }
 
-impl Handler<Allow> for Intake {
-    type Result = ResponseActFuture<Self, Result<(), ActionError>>;
-
-    fn handle(&mut self, Allow { review, by }: Allow, _: &mut Context<Self>) -> Self::Result {
-        let (visit, forges) = (self.visit(), self.forges());
-        Box::pin(async move { visit.allow(&forges, &review, by).await }.into_actor(self))
-    }
-}
-
 impl Handler<Distrust> for Intake {
     type Result = ResponseActFuture<Self, Result<Seen, crate::db::DbError>>;
 
@@ -404,27 +387,6 @@ impl Visit {
             )),
             _ => Ok(()),
         }
-    }
-
-    /// The permission is for the head that the review is of; the row first: after a kill it is begun like any other that was open.
-    async fn allow(
-        &self,
-        forges: &BTreeMap<RepositoryName, Arc<dyn Forge>>,
-        review: &ReviewId,
-        by: Option<UserId>,
-    ) -> Result<(), ActionError> {
-        let row = self.row(review).await?;
-        let forge = forges.get(&row.repository);
-        let forge = forge.ok_or_else(|| ActionError::NotNow(format!("{} is not watched any more", row.repository)))?;
-        self.is_current(&row).await?;
-        let Some(number) = row.number.filter(|_| row.waits()) else {
-            return Err(ActionError::NotNow("the review does not wait for a permission".into()));
-        };
-        if self.reviews.desk().db.allow_review(&row.id, &row.repository, number, &row.head_rev, by).await? {
-            let (base, head) = (revision(row.base_rev, row.base_ref), revision(row.head_rev, row.head_ref));
-            self.reviews.begin(self.order(&**forge, row.id, Some(number), base, head, row.created_at, Wishes::default()));
-        }
-        Ok(())
     }
 
     async fn read(&self, forge: &dyn Forge) -> Result<RepositoryState, Unread> {
@@ -541,7 +503,7 @@ impl Visit {
             review: None,
         })
         .await?;
-        let trusted = self.configuration.policy.trusts(&open.origin);
+        let trusted = self.configuration.policy.trusts(&open.origin) || self.is_allowed(forge.name(), number, &open.head).await?;
         if let Some((pull, Some(review))) = known {
             let same = review.base_rev == open.base && review.head_rev == open.head;
             // closed in the middle of it, and open again: it was not a person who cancelled
@@ -650,10 +612,20 @@ impl Visit {
         base: Revision,
         head: Revision,
     ) -> Result<(), crate::db::DbError> {
-        let new = row(new_id(), forge, Some(number), &base, &head);
+        let id = new_id();
+        let new = row(id.clone(), forge, Some(number), &base, &head);
         for superseded in self.reviews.desk().db.create_waiting_review(new).await? {
             self.reviews.cancel(&superseded);
         }
+        // nobody else says that there is one
+        self.reviews.desk().events.send(Event::Review {
+            id,
+            repository: forge.name().clone(),
+            number: Some(number),
+            state: State::Evaluating,
+            decision: Decision::Pending,
+            summary: WAITS.to_owned(),
+        });
         Ok(())
     }
 

@@ -67,6 +67,17 @@ pub struct Policy {
     pub trust: Trust,
     /// These accounts too, by their numeric ids: a login can change hands.
     pub trusted: Vec<u64>,
+    /// Once a writer allowed a stranger's pull request: `each-push` needs a permission of its own, or what is pushed to it later
+    /// `never` does.
+    pub ask_again: AskAgain,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum AskAgain {
+    #[default]
+    EachPush,
+    Never,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::Settings;
 
 /// Keys whose edits apply at once; all others apply at the next start.
-const AT_ONCE: [&str; 14] = [
+const AT_ONCE: [&str; 15] = [
     "repository",
     "builder",
     "build.machines_file",
@@ -20,6 +20,7 @@ const AT_ONCE: [&str; 14] = [
     "eval.traces_max_days",
     "github.poll_seconds",
     "github.policy.trust",
+    "github.policy.ask_again",
     "github.policy.trusted",
     "limits.poll_seconds",
     "sign_in.session_days",

@@ -6,6 +6,7 @@
 use serde::Serialize;
 
 use crate::db::ReviewRow;
+use crate::forge::github::event::ALLOW;
 use crate::review::markdown;
 use crate::review::markdown::escape::{Keep, block, code, excerpt, prose};
 use crate::review::plain;
@@ -33,7 +34,20 @@ pub struct CheckRun {
     pub details_url: String,
     pub external_id: String,
     pub output: Output,
+    /// Buttons beside it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub actions: Vec<Button>,
 }
+
+/// GitHub takes 20 characters of the label and the identifier, and 40 of the description.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Button {
+    pub label: &'static str,
+    pub description: &'static str,
+    pub identifier: &'static str,
+}
+
+const ALLOW_IT: Button = Button { label: "Allow", description: "Evaluate and build it: you have read it", identifier: ALLOW };
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Output {
@@ -90,6 +104,7 @@ pub fn of_review(row: &ReviewRow, report: Option<&Report>, progress: Option<Prog
         details_url: page.to_owned(),
         external_id: row.id.to_string(),
         output: Output { title: cut(&plain::line(&title), TITLE), summary },
+        actions: if row.waits() { vec![ALLOW_IT] } else { Vec::new() },
     }
 }
 
@@ -161,6 +176,7 @@ pub fn of_change(row: &ReviewRow, report: &Report, change: &Change, page: &str) 
         details_url: page.to_owned(),
         external_id: row.id.to_string(),
         output: Output { title: cut(&title, TITLE), summary },
+        actions: Vec::new(),
     }
 }
 

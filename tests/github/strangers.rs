@@ -3,8 +3,9 @@
 use std::os::unix::fs::PermissionsExt;
 
 use crate::appliance::{Appliance, Place};
-use crate::double::{GitHub, INES, STRANGER};
-use crate::{MERGEABLE, accepted, decision, packages};
+use crate::checks::until_told;
+use crate::double::{GitHub, Hosted, INES, STRANGER, User};
+use crate::{MERGEABLE, accepted, decision, packages, settled};
 
 /// What a form of this page needs: `(cookie, token)`.
 fn token(snowgate: &Appliance<'_>, page: &str) -> (String, String) {
@@ -77,4 +78,93 @@ fn a_strangers_change_waits_whatever_happens_until_the_policy_trusts_its_author(
     snowgate.until("another review is begun", || Some(review(&snowgate)).filter(|review| review["id"] != waiting["id"]));
     assert_eq!(decision(&snowgate.reviewed("stranger:theirs", &head)), MERGEABLE);
     assert!(ran());
+}
+
+/// A stranger's pull request that waits: its number and its head.
+fn waiting(github: &GitHub<'_>, packages: &Hosted<'_>, snowgate: &Appliance<'_>) -> (u64, String) {
+    settled(snowgate, "us/packages");
+    let head = packages.work.branch("theirs", &[("lib", "echo lib 2 > $out")]);
+    let number = packages.open_from_fork("theirs", STRANGER);
+    accepted(&github.deliver(snowgate, "pull_request", &packages.pull_event("opened", number)));
+    until_told(snowgate, packages, &head, WAITS);
+    (number, head)
+}
+
+/// Somebody else's push.
+fn pushed(github: &GitHub<'_>, packages: &Hosted<'_>, snowgate: &Appliance<'_>, number: u64) -> String {
+    packages.work.git(&["switch", "--quiet", "theirs"]);
+    packages.work.packages(&[("lib", "echo lib 3 > $out")]);
+    packages.work.commit("more");
+    let head = packages.push_to_fork(number);
+    accepted(&github.deliver(snowgate, "pull_request", &packages.pull_event("synchronize", number)));
+    head
+}
+
+const WAITS: &str = "completed action_required: Waits";
+const GOOD: &str = "completed success: Mergeable";
+
+#[test]
+fn a_permission_on_the_page_is_for_the_head_that_was_read_and_outlives_a_move_of_the_base() {
+    let place = Place::new();
+    let github = GitHub::start(&place);
+    let packages = packages(&github);
+    let snowgate = place.serve();
+    let (number, head) = waiting(&github, &packages, &snowgate);
+    let review = |snowgate: &Appliance<'_>| snowgate.pull("stranger:theirs").unwrap()["review"].clone();
+    let press = |snowgate: &Appliance<'_>, id: &serde_json::Value| {
+        let (cookie, token) = token(snowgate, &format!("/r/us/packages/pull/{number}"));
+        let headers = [("cookie", cookie.as_str()), ("x-csrf-token", token.as_str())];
+        snowgate.post(&format!("/api/reviews/{}/allow", id.as_str().unwrap()), &headers, "")
+    };
+    let read = review(&snowgate)["id"].clone();
+    let answer = press(&snowgate, &read);
+    assert_eq!(answer.status, 202, "{}", answer.body);
+    until_told(&snowgate, &packages, &head, GOOD);
+    assert_eq!(review(&snowgate)["id"], read, "it is the review that waited");
+    assert_eq!(press(&snowgate, &read).status, 409, "once is enough");
+
+    packages.work.git(&["switch", "--quiet", "main"]);
+    packages.work.write("news", "");
+    packages.work.commit("news");
+    packages.push("main");
+    accepted(&github.deliver(&snowgate, "push", &packages.push_event("main")));
+    snowgate.until("the base moved", || Some(review(&snowgate)).filter(|review| review["id"] != read));
+    snowgate.reviewed("stranger:theirs", &head);
+
+    // pushed after it was read: the one that was allowed opens nothing
+    let next = pushed(&github, &packages, &snowgate, number);
+    until_told(&snowgate, &packages, &next, WAITS);
+    let answer = press(&snowgate, &read);
+    assert!(answer.status == 409 && answer.body.contains("moved"), "{}", answer.body);
+    assert_eq!(review(&snowgate)["summary"], "Waits for a writer's permission: its author may not write to the repository.");
+}
+
+#[test]
+fn the_button_of_the_check_run_allows_for_a_writer_alone() {
+    let place = Place::new();
+    let github = GitHub::start(&place);
+    let packages = packages(&github);
+    github.trust("ask_again = \"never\"");
+    place.configuration();
+    let snowgate = place.serve();
+    let (number, head) = waiting(&github, &packages, &snowgate);
+    let actions = packages.check(&head, "snowgate").unwrap().now()["actions"].clone();
+    assert_eq!((&actions[0]["label"], &actions[0]["identifier"]), (&"Allow".into(), &"allow".into()), "{actions}");
+
+    accepted(&github.deliver(&snowgate, "check_run", &packages.requested_event(&head, "allow", STRANGER)));
+    snowgate
+        .until("the stranger is not heard", || snowgate.said().contains("stranger may not write to us/packages").then_some(()));
+    // a number that GitHub gave to another login
+    let renamed = User { login: INES.login, id: STRANGER.id };
+    accepted(&github.deliver(&snowgate, "check_run", &packages.requested_event(&head, "allow", renamed)));
+    snowgate
+        .until("nor who goes by a writer's name", || snowgate.said().contains("ines may not write to us/packages").then_some(()));
+    let page = snowgate.page(&format!("/r/us/packages/pull/{number}"));
+    assert!(page.contains("Waits for a writer"), "{page}");
+
+    accepted(&github.deliver(&snowgate, "check_run", &packages.requested_event(&head, "allow", INES)));
+    until_told(&snowgate, &packages, &head, GOOD);
+    // the configuration asks once for a pull request
+    let next = pushed(&github, &packages, &snowgate, number);
+    until_told(&snowgate, &packages, &next, GOOD);
 }

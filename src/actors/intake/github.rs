@@ -11,7 +11,7 @@ use crate::actors::scheduler::Retry;
 use crate::db::{DbError, GitHubRepository, Visibility};
 use crate::domain::RepositoryName;
 use crate::forge::ForgeError;
-use crate::forge::github::event::{Event, RepositoryId};
+use crate::forge::github::event::{Action, Event, RepositoryId};
 use crate::forge::github::manifest::{Registered, RegistrationError};
 use crate::forge::github::{App, GitHubForge, Listed};
 
@@ -65,6 +65,9 @@ impl Intake {
         if let (Event::Rerequested { head, .. }, Some(name)) = (&event, &known) {
             self.run_again(name.clone(), head.clone(), context);
         }
+        if let (Event::Requested { head, action: Action::Allow, sender, .. }, Some(name)) = (&event, &known) {
+            self.allow_as_asked(name.clone(), head.clone(), sender.clone(), context);
+        }
         let roll_call = match &event {
             Event::Ignored => return self.reviews.desk().db.deliveries_handled(vec![id]),
             // its name, or its default branch, may be another
@@ -73,6 +76,7 @@ impl Intake {
             Event::Pull { .. }
             | Event::Push { .. }
             | Event::Rerequested { .. }
+            | Event::Requested { .. }
             | Event::Commented { .. }
             | Event::MergeGroup { .. } => known.is_none(),
         };

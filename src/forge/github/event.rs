@@ -3,6 +3,8 @@
 
 use serde::Deserialize;
 
+use super::comments::Person;
+
 /// GitHub's number of a repository; it outlives every name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RepositoryId(pub u64);
@@ -15,6 +17,8 @@ pub enum Event {
     Push { repository: RepositoryId },
     /// Somebody asked for the checks of a commit again.
     Rerequested { repository: RepositoryId, head: String },
+    /// Somebody pressed the button of a check run: whom GitHub says it was, to be asked about.
+    Requested { repository: RepositoryId, head: String, action: Action, sender: Person },
     /// Somebody wrote a new comment to a pull request.
     Commented { repository: RepositoryId, number: u64, comment: u64 },
     /// A merge queue made a group and wants its checks, or a group is gone.
@@ -26,6 +30,15 @@ pub enum Event {
     /// Nothing that concerns us.
     Ignored,
 }
+
+/// The buttons that our check runs have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    Allow,
+}
+
+/// The name of [`Action::Allow`] on GitHub.
+pub const ALLOW: &str = "allow";
 
 /// The body is no JSON object with fields of the documented types.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +55,13 @@ struct Payload {
     comment: Option<Identified>,
     check_run: Option<Checked>,
     check_suite: Option<Checked>,
+    requested_action: Option<Asked>,
+    sender: Option<Person>,
+}
+
+#[derive(Deserialize)]
+struct Asked {
+    identifier: String,
 }
 
 #[derive(Deserialize)]
@@ -98,6 +118,7 @@ impl Event {
             Self::Pull { repository, .. }
             | Self::Push { repository }
             | Self::Rerequested { repository, .. }
+            | Self::Requested { repository, .. }
             | Self::Commented { repository, .. }
             | Self::MergeGroup { repository }
             | Self::Repository { repository } => Some(*repository),
@@ -118,6 +139,10 @@ impl Payload {
             "push" | "create" | "delete" => Some(Event::Push { repository }),
             "repository" => Some(Event::Repository { repository }),
             "check_run" if action == "rerequested" => Some(Event::Rerequested { repository, head: self.check_run?.head_sha }),
+            "check_run" if action == "requested_action" => {
+                let action = self.requested_action.filter(|asked| asked.identifier == ALLOW).map(|_| Action::Allow)?;
+                Some(Event::Requested { repository, head: self.check_run?.head_sha, action, sender: self.sender? })
+            }
             "check_suite" if action == "rerequested" => Some(Event::Rerequested { repository, head: self.check_suite?.head_sha }),
             "merge_group" => Some(Event::MergeGroup { repository }),
             "issue_comment" if action == "created" => {
@@ -154,6 +179,14 @@ mod tests {
         let check = r#"{"action":"rerequested","check_run":{"head_sha":"abc"},"repository":{"id":5}}"#;
         assert_eq!(of("check_run", check), Event::Rerequested { repository: AT, head: "abc".into() });
         assert_eq!(of("check_run", &check.replace("rerequested", "completed")), Event::Ignored);
+        let button = r#"{"action":"requested_action","check_run":{"head_sha":"abc"},"requested_action":{"identifier":"allow"},
+            "repository":{"id":5},"sender":{"login":"ines","id":101,"type":"User"}}"#;
+        let sender = Person { id: 101, login: "ines".into() };
+        assert_eq!(
+            of("check_run", button),
+            Event::Requested { repository: AT, head: "abc".into(), action: Action::Allow, sender }
+        );
+        assert_eq!(of("check_run", &button.replace("\"allow\"", "\"fix\"")), Event::Ignored);
     }
 
     #[test]

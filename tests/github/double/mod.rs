@@ -455,6 +455,15 @@ impl Hosted<'_> {
         })
     }
 
+    /// Somebody presses a button of a check run.
+    pub fn requested_event(&self, head: &str, identifier: &str, by: User) -> Value {
+        let mut event = self.rerequested_event(head);
+        event["action"] = "requested_action".into();
+        event["requested_action"] = json!({"identifier": identifier});
+        event["sender"] = answers::user(by);
+        event
+    }
+
     /// A merge queue makes a group of this pull request, on a base branch or on the group before: its branch and its head.
     pub fn enqueue(&self, number: u64, on: &str) -> (String, String) {
         let branch = self.with(|remote| remote.pulls[&number].branch.clone());
