@@ -40,7 +40,7 @@ pub fn is_generated(path: &str, text: &str) -> bool {
         return true;
     }
     // of a minified line, its beginning
-    let beginning = text.get(..text.floor_char_boundary(2000)).unwrap_or(text);
+    let beginning = (2_000..2_004).find_map(|end| text.get(..end)).unwrap_or(text);
     let comment = |line: &str| ["#", "//", "/*", "--", ";", "<!--", "*"].iter().any(|sign| line.trim_start().starts_with(sign));
     let marked = beginning.lines().take(FIRST_LINES).filter(|line| comment(line)).any(|line| {
         let line = line.to_lowercase();
