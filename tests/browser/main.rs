@@ -5,6 +5,10 @@ mod appliance;
 mod axe;
 mod chromium;
 mod curator;
+mod deeds;
+#[path = "../github/double/mod.rs"]
+#[allow(dead_code, reason = "the stories of GitHub use all of it")]
+mod double;
 mod everybody;
 #[path = "../support/scale.rs"]
 mod scale;

@@ -19,8 +19,10 @@ const PAGE: usize = 2;
 
 pub async fn answer(world: web::Data<Mutex<World>>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
     let Some(path) = request.path().strip_prefix("/api/v3") else {
-        if request.path() == "/login/oauth/access_token" {
-            return token(&body);
+        match request.path() {
+            "/login/oauth/access_token" => return token(&body),
+            "/login/oauth/authorize" => return agreed(&request),
+            _ => {}
         }
         return git::answer(world, request, body).await;
     };
@@ -43,6 +45,13 @@ pub async fn answer(world: web::Data<Mutex<World>>, request: HttpRequest, body: 
     }
     world.asked.push(format!("{asked} {}", response.status().as_u16()));
     response
+}
+
+/// Whoever looks at GitHub in a browser is Ines, who agreed before.
+fn agreed(request: &HttpRequest) -> HttpResponse {
+    let asked = web::Query::<HashMap<String, String>>::from_query(request.query_string()).unwrap();
+    let back = format!("{}?code=code-{}&state={}", asked["redirect_uri"], INES.login, asked["state"]);
+    HttpResponse::Found().insert_header((LOCATION, back)).finish()
 }
 
 /// The code names who came back with it; what the rest of a sign-in takes, its own stories tell.
