@@ -46,7 +46,7 @@ async fn measure(attributes: usize) {
     let began = Instant::now();
     db.note_point(&key, &rev("a"), (0..attributes).map(|n| one(n, n)).collect(), None).await.expect("noted");
     println!("the first state of {attributes} attributes: noted in {:.2} s", began.elapsed().as_secs_f64());
-    let later = |n: usize| one(n, if n % (attributes / 500).max(1) == 0 { n + attributes } else { n });
+    let later = |n: usize| one(n, if n.is_multiple_of((attributes / 500).max(1)) { n + attributes } else { n });
     let began = Instant::now();
     db.note_point(&key, &rev("b"), (0..attributes).map(later).collect(), None).await.expect("noted");
     println!("the next, in which 500 are others: {:.2} s", began.elapsed().as_secs_f64());

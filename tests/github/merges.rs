@@ -15,8 +15,8 @@ fn order(github: &GitHub<'_>, packages: &Hosted<'_>, snowgate: &Appliance<'_>, n
 
 fn given_up(snowgate: &Appliance<'_>, packages: &Hosted<'_>, number: u64, why: &str) {
     snowgate.until(&format!("the merge is given up: {why}"), || {
-        let ours = packages.comments().into_iter().filter(|comment| comment.by.is_none() && comment.number == number);
-        ours.last().filter(|comment| comment.body.contains(why))
+        let mut ours = packages.comments().into_iter().filter(|comment| comment.by.is_none() && comment.number == number);
+        ours.next_back().filter(|comment| comment.body.contains(why))
     });
 }
 

@@ -153,7 +153,7 @@ fn header(id: &ReviewId, repository: &RepositoryName, base: Revision, head: Revi
 fn named(i: usize, side: Side) -> (DrvPath, String) {
     let old = format!("{}.{}.{}", i % 7, i % 23, i % 5);
     let version = match side {
-        Side::Head if i % 3 == 0 => format!("{}.{}.{}", i % 7, i % 23 + 1, 0),
+        Side::Head if i.is_multiple_of(3) => format!("{}.{}.{}", i % 7, i % 23 + 1, 0),
         Side::Head | Side::Base => old,
     };
     (drv(i as u64 * 2 + u64::from(side == Side::Head), &format!("{}-{version}", name(i))), version)
@@ -238,12 +238,14 @@ fn detail(i: usize, version: &str) -> Detail {
 }
 
 fn closure(i: usize, side: Side, output: &StorePath) -> Closure {
-    let own = 3_000_000 + (i as u64 % 911) * 40_000 + if side == Side::Head && i % 4 == 0 { (i as u64 % 300) * 9_000 } else { 0 };
+    let own = 3_000_000
+        + (i as u64 % 911) * 40_000
+        + if side == Side::Head && i.is_multiple_of(4) { (i as u64 % 300) * 9_000 } else { 0 };
     let mut paths: BTreeMap<StorePath, u64> = BTreeMap::from([(output.clone(), own)]);
     for n in 0..24 {
         paths.insert(store_path(2_000_000_000 + n, &format!("dependency-{n}-1.{n}")), 1_700_000);
     }
-    if side == Side::Head && i % 50 == 0 {
+    if side == Side::Head && i.is_multiple_of(50) {
         paths.insert(store_path(3_000_000_000, "gcc-15.2.0"), 212_000_000);
     }
     Closure { bytes: paths.values().sum(), paths }
@@ -339,7 +341,7 @@ pub async fn furnish(state: &StateDir, repository: &Path, name: &RepositoryName,
 /// A change of a few packages: two of three are mergeable.
 fn small(id: &ReviewId, name: &RepositoryName, base: Revision, head: Revision, i: usize) -> Report {
     let rows = 1 + i % 9;
-    if i % 3 == 0 {
+    if i.is_multiple_of(3) {
         return large(id, name, base, head, CAUSES + rows);
     }
     let mut facts = Facts::default();

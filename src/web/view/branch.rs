@@ -109,9 +109,11 @@ fn became(before: Option<&Span>, after: Option<&Span>) -> Became {
     }
 }
 
+type BeforeAndAfter = (Option<Span>, Option<Span>);
+
 /// What differs between two points, from the spans of one that is not at the other.
 pub fn differences(spans: Vec<Span>, earlier: i64) -> Vec<Difference> {
-    let mut by_place: BTreeMap<(JobsetName, System, AttrPath), (Option<Span>, Option<Span>)> = BTreeMap::new();
+    let mut by_place: BTreeMap<(JobsetName, System, AttrPath), BeforeAndAfter> = BTreeMap::new();
     for span in spans {
         let Evaluated { jobset, system, attr, .. } = span.is.clone();
         let place = by_place.entry((jobset, system, attr)).or_default();
@@ -147,8 +149,8 @@ pub fn branch_page(view: &BranchPage<'_>) -> Markup {
                 @if view.branch == view.row.base_branch { span { "the base branch of this repository" } }
                 @if let Some(latest) = view.points.first() {
                     span { "evaluated at " (short_rev(&latest.rev)) ", " (ago(latest.at, view.now)) }
-                    span { (thousands(latest.attributes)) " attributes" }
-                    span { (thousands(latest.errors)) " errors" }
+                    span { (count(latest.attributes, "attribute", "attributes")) }
+                    span { (count(latest.errors, "evaluation error", "evaluation errors")) }
                 }
             }
         }
@@ -307,18 +309,19 @@ fn graphs(view: &BranchPage<'_>) -> Markup {
     let labels = labels(view);
     let of = |figure: fn(&BranchPoint) -> Option<f64>| view.points.iter().rev().map(figure).collect::<Vec<_>>();
     let failing: Vec<Option<f64>> = view.failing.iter().rev().map(|number| Some(*number as f64)).collect();
-    let whole = |figure: f64| thousands(figure as u64);
-    let lines: [(&str, Vec<Option<f64>>, fn(f64) -> String); 4] = [
-        ("Attributes", of(|point| Some(point.attributes as f64)), whole),
-        ("Evaluation errors", of(|point| Some(point.errors as f64)), whole),
-        ("Attributes known to fail", failing, whole),
-        ("Evaluation time", of(|point| point.eval_seconds), seconds),
-    ];
+    let whole: fn(f64) -> String = |figure| thousands(figure as u64);
+    let attributes = of(|point| Some(point.attributes as f64));
+    let errors = of(|point| Some(point.errors as f64));
+    let times = of(|point| point.eval_seconds);
+    let line = |title, figures, words| Graph { title, figures, labels: &labels, words }.draw();
     html! {
         section.panel #time aria-labelledby="time-title" {
             div.panel-head { h2 #time-title { "Over time" } span.quiet { (count(view.points.len() as u64, "evaluated state", "evaluated states")) } }
             div.panel-body.graphs {
-                @for (title, figures, words) in &lines { (Graph { title, figures, labels: &labels, words: *words }.draw()) }
+                (line("Attributes", &attributes, whole))
+                (line("Evaluation errors", &errors, whole))
+                (line("Attributes known to fail", &failing, whole))
+                (line("Evaluation time", &times, seconds))
             }
             details {
                 summary { "The figures as a table" }
