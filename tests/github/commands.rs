@@ -113,6 +113,26 @@ fn a_writer_orders_by_comments_and_each_is_answered_once() {
 }
 
 #[test]
+fn a_writer_allows_a_strangers_change() {
+    let place = Place::new();
+    let github = GitHub::start(&place);
+    let packages = packages(&github);
+    let snowgate = place.serve();
+    settled(&snowgate, "us/packages");
+    let head = packages.work.branch("theirs", &[("lib", "echo 2 > $out")]);
+    let number = packages.open_from_fork("theirs", STRANGER);
+    accepted(&github.deliver(&snowgate, "pull_request", &packages.pull_event("opened", number)));
+    snowgate.until("it waits", || snowgate.pull("stranger:theirs").filter(|pull| pull["review"]["id"].is_string()));
+    let merge = say(&github, &packages, &snowgate, number, INES, "@snowgate merge");
+    assert_eq!(reacted(&snowgate, &packages, merge), [NO]);
+    let theirs = say(&github, &packages, &snowgate, number, STRANGER, "@snowgate allow");
+    assert_eq!(reacted(&snowgate, &packages, theirs), [NO]);
+    let ours = say(&github, &packages, &snowgate, number, INES, "@snowgate allow");
+    assert_eq!(reacted(&snowgate, &packages, ours), [BEGUN]);
+    until_told(&snowgate, &packages, &head, "completed success: Mergeable");
+}
+
+#[test]
 fn a_kill_in_between_and_lost_answers_carry_nothing_out_twice() {
     let place = Place::new();
     let github = GitHub::start(&place);

@@ -13,6 +13,7 @@ mod labels;
 mod merges;
 mod registration;
 mod strangers;
+mod weather;
 
 use appliance::{Appliance, Place};
 use double::{GitHub, INES, State};

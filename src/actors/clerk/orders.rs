@@ -6,11 +6,12 @@ use sha2::{Digest, Sha256};
 use super::Tools;
 use super::answer::{Outcome, help};
 use crate::actors::house::ActionError;
+use crate::actors::intake::allow::Allow;
 use crate::actors::intake::{Cancel, RerunAs};
 use crate::actors::outbox::pauses::Stop;
 use crate::actors::scheduler::Retry;
 use crate::db::{CommentRow, NewMerge};
-use crate::domain::{DrvPath, RepositoryName, ReviewId};
+use crate::domain::{DrvPath, RepositoryName, ReviewId, UserId};
 use crate::forge::command::{Command, Method};
 use crate::forge::github::comments::Person;
 use crate::review::markdown::escape::code;
@@ -62,7 +63,7 @@ impl Tools {
             Command::Rerun => self.again(review()?, row, index, Retry::BuildAgain).await,
             Command::Cancel => self.cancel(review()?).await,
             Command::Build(attrs) => self.build(review()?, row, index, attrs).await,
-            Command::Allow => Ok(Outcome::refused("a stranger's change is allowed on the page of its review")),
+            Command::Allow => self.allow(review()?, orders).await,
             Command::Merge(method) => self.merge(review()?, orders, row, *method).await,
         }
     }
@@ -87,6 +88,18 @@ impl Tools {
             }
             Err(error) => Err(error),
         }
+    }
+
+    async fn allow(&self, id: ReviewId, orders: &Orders) -> Result<Outcome, ActionError> {
+        let review = self.db.review(&id).await?.ok_or_else(|| ActionError::NoSuchReview(id.clone()))?;
+        // by this very order, before the program was killed
+        if let Some(number) = review.number
+            && self.db.allowed_heads(&review.repository, number).await?.contains(&review.head_rev)
+        {
+            return Ok(Outcome::Done);
+        }
+        self.intake.ask(Allow { review: id, by: Some(UserId(orders.by.id)) }).await??;
+        Ok(Outcome::Begun)
     }
 
     /// When the review of the head that was current says that it is mergeable.

@@ -151,6 +151,17 @@ fn answer_to(world: &mut World, request: &HttpRequest, path: &str, body: &Value)
     if let (["user"], Some(person)) = (&parts[..], person) {
         return ok(answers::user(person));
     }
+    if person.is_none() && world.suspended {
+        return Err(refusal(403, "This installation has been suspended"));
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    if now < world.used_up_until {
+        let used_up = HttpResponse::Forbidden()
+            .insert_header(("x-ratelimit-remaining", "0"))
+            .insert_header(("x-ratelimit-reset", world.used_up_until.to_string()))
+            .json(json!({"message": "API rate limit exceeded for installation."}));
+        return Err(used_up);
+    }
     if person.is_none() && !world.installed || person.is_none() && !world.tokens.iter().any(|token| token == bearer) {
         return Err(refusal(401, "Bad credentials"));
     }
@@ -202,8 +213,7 @@ fn is_the_app(token: &str) -> bool {
 fn as_the_app(world: &mut World, request: &HttpRequest, parts: &[&str]) -> Reply {
     match parts[1..] {
         ["installations"] => {
-            let installation =
-                json!({"id": INSTALLATION, "app_id": APP, "suspended_at": Value::Null, "repository_selection": "selected"});
+            let installation = json!({"id": INSTALLATION, "app_id": APP, "suspended_at": world.suspended.then_some("2026-11-21T12:00:00Z"), "repository_selection": "selected"});
             ok(if world.installed { json!([installation]) } else { json!([]) })
         }
         ["installations", id, "access_tokens"] if request.method() == "POST" => {

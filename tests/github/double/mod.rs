@@ -119,6 +119,10 @@ pub struct World {
     pub lost_replies: u32,
     /// No reaction is taken at the moment.
     pub refuse_reactions: bool,
+    /// Seconds since the epoch until which no request of an installation counts.
+    pub used_up_until: u64,
+    /// The App is installed, and may do nothing.
+    pub suspended: bool,
     /// So many requests are refused for a second, for being too many.
     pub too_many: u32,
 }

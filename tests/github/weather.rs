@@ -1,0 +1,92 @@
+//! What a repository goes through in ordinary weather, and in bad.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::json;
+
+use crate::appliance::Place;
+use crate::checks::{opened, until_told};
+use crate::double::GitHub;
+use crate::{MERGEABLE, accepted, decision, packages, settled};
+
+#[test]
+fn a_change_of_words_alone_builds_nothing_and_is_mergeable() {
+    let place = Place::new();
+    let github = GitHub::start(&place);
+    let packages = packages(&github);
+    let snowgate = place.serve();
+    settled(&snowgate, "us/packages");
+    packages.work.git(&["switch", "--quiet", "--create", "words", "main"]);
+    packages.work.write("README.md", "Words.\n");
+    let head = packages.work.commit("words");
+    packages.work.git(&["switch", "--quiet", "main"]);
+    opened(&github, &packages, &snowgate, "words");
+    let run = until_told(&snowgate, &packages, &head, "completed success: Mergeable");
+    assert!(run.now()["output"]["summary"].as_str().unwrap().contains("no derivation changes"), "{:#}", run.now());
+    let report = snowgate.reviewed("words", &head);
+    assert_eq!((&report["counts"]["rebuilds"], &report["counts"]["changed"]), (&0.into(), &0.into()), "{report:#}");
+}
+
+#[test]
+fn two_pull_requests_that_need_the_same_build_share_it() {
+    let place = Place::new();
+    let gate = place.gate("gate");
+    let github = GitHub::start(&place);
+    let packages = packages(&github);
+    let snowgate = place.serve();
+    settled(&snowgate, "us/packages");
+    let script = format!("{}; echo 2 > $out", gate.wait());
+    let first = packages.work.branch("first", &[("lib", &script)]);
+    let second = packages.work.branch("second", &[("lib", &script), ("tool", "echo ${lib} > $out")]);
+    opened(&github, &packages, &snowgate, "first");
+    snowgate.building("lib");
+    opened(&github, &packages, &snowgate, "second");
+    until_told(&snowgate, &packages, &second, "in_progress: 2 rebuilds: building");
+    assert_eq!(place.builders("lib").len(), 1, "{:#?}", place.processes());
+    // one passes, and that is enough
+    gate.pass();
+    assert_eq!(decision(&snowgate.reviewed("first", &first)), MERGEABLE);
+    assert_eq!(decision(&snowgate.reviewed("second", &second)), MERGEABLE);
+}
+
+#[test]
+fn a_used_up_rate_limit_is_waited_for_and_nothing_is_lost() {
+    let place = Place::new();
+    let gate = place.gate("gate");
+    let github = GitHub::start(&place);
+    let packages = packages(&github);
+    let snowgate = place.serve();
+    settled(&snowgate, "us/packages");
+    let head = packages.work.branch("change", &[("lib", &format!("{}; echo 2 > $out", gate.wait()))]);
+    opened(&github, &packages, &snowgate, "change");
+    until_told(&snowgate, &packages, &head, "in_progress: 1 rebuild: building");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    github.world().used_up_until = now + 4;
+    gate.open();
+    assert_eq!(decision(&snowgate.reviewed("change", &head)), MERGEABLE);
+    until_told(&snowgate, &packages, &head, "completed success: Mergeable");
+    // who was told once when it is over did not ask again and again
+    let world = github.world();
+    let refused = world.asked.iter().filter(|asked| asked.ends_with(" 403")).count();
+    assert!((1..=3).contains(&refused), "{:#?}", world.asked);
+}
+
+#[test]
+fn a_suspended_installation_is_left_alone_and_taken_up_again() {
+    let place = Place::new();
+    let github = GitHub::start(&place);
+    let packages = packages(&github);
+    let snowgate = place.serve();
+    settled(&snowgate, "us/packages");
+    github.world().suspended = true;
+    let told = |action: &str| json!({"action": action, "installation": {"id": 70}});
+    accepted(&github.deliver(&snowgate, "installation", &told("suspend")));
+    snowgate.until("the repository is left", || snowgate.json("/api/repositories").as_array().unwrap().is_empty().then_some(()));
+    let head = packages.work.branch("change", &[("lib", "echo 2 > $out")]);
+    packages.open("change");
+    github.world().suspended = false;
+    accepted(&github.deliver(&snowgate, "installation", &told("unsuspend")));
+    settled(&snowgate, "us/packages");
+    assert_eq!(decision(&snowgate.reviewed("change", &head)), MERGEABLE);
+    until_told(&snowgate, &packages, &head, "completed success: Mergeable");
+}
