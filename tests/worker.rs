@@ -111,7 +111,11 @@ fn said_to(user: u32, socket: &Path, words: &str) -> String {
 }
 
 fn say(stream: &mut UnixStream, words: &str) -> String {
-    stream.write_all(format!("{words}\n").as_bytes()).unwrap();
+    // who is refused may have been answered, and hung up on, before
+    match stream.write_all(format!("{words}\n").as_bytes()) {
+        Err(fault) if fault.kind() == std::io::ErrorKind::BrokenPipe => {}
+        written => written.unwrap(),
+    }
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line).unwrap();
     line

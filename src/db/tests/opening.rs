@@ -173,3 +173,22 @@ fn odd_names_of_directories_are_opened_as_they_are() {
         assert!(state.db().is_file());
     }
 }
+
+#[test]
+fn a_lock_that_outlives_its_holder_for_a_moment_is_waited_for() {
+    let house = House::new();
+    drop(house.open());
+    // as a process that was killed leaves it to the one it was starting
+    std::fs::write(house.state.lock(), format!("pid {}: snowgate serve\n", u32::MAX)).unwrap();
+    let mut heir = std::process::Command::new("flock").arg(house.state.lock()).args(["sleep", "0.3"]).spawn().unwrap();
+    let file = std::fs::File::open(house.state.lock()).unwrap();
+    while file.try_lock().is_ok() {
+        file.unlock().unwrap();
+        assert!(heir.try_wait().unwrap().is_none(), "it held the lock too shortly to be seen");
+    }
+    drop(file);
+    let begun = std::time::Instant::now();
+    drop(house.open());
+    assert!(begun.elapsed() < std::time::Duration::from_secs(5));
+    heir.wait().unwrap();
+}
