@@ -29,7 +29,7 @@ use crate::domain::{CommitId, RepositoryName, ReviewId, System};
 use crate::forge::github::GitHub;
 use crate::forge::github::event::RepositoryId;
 use crate::forge::local::LocalForge;
-use crate::forge::{Forge, ForgeError, Number, OpenChange, RepositoryState, Standing};
+use crate::forge::{Change, Forge, ForgeError, Number, OpenChange, RepositoryState, Standing};
 use crate::review::report::{Decision, Revision, State};
 
 pub const MAILBOX: usize = 1024;
@@ -42,6 +42,9 @@ pub struct Intake {
     roll: github::Roll,
     watched: BTreeMap<RepositoryName, Watched>,
 }
+
+/// Of so many pull requests a reading asks what people said; a repository that is new here has thousands, and the rate limit is for all.
+const HEARD_AT_ONCE: usize = 50;
 
 /// A repository that is read each time that something says so.
 struct Watched {
@@ -467,6 +470,28 @@ impl Visit {
         // after the reviews: they come first
         let base = Base { git: forge.repository().clone(), rev: state.base, options: self.configuration.options.clone() };
         self.agenda.base_is(name.clone(), base);
+        self.hear(forge, &state.changes).await
+    }
+
+    /// Reads what people said of the open pull requests that were touched. Where the forge can't say now, the next reading asks again.
+    async fn hear(&self, forge: &dyn Forge, changes: &[Change]) -> Result<(), crate::db::DbError> {
+        let db = &self.reviews.desk().db;
+        let touched = |change: &Change| match (&change.number, &change.standing) {
+            (Number::Given(number), Standing::Open(open)) => Some((*number, open.touched_at?)),
+            _ => None,
+        };
+        let due = db.opinions_due(forge.name(), changes.iter().filter_map(touched).collect()).await?;
+        for (number, touched_at) in due.into_iter().take(HEARD_AT_ONCE) {
+            match forge.opinions(number).await {
+                Ok(opinions) => db.opinions_are(forge.name(), number, touched_at, opinions).await?,
+                // closed since, or the next reading finds the repository gone
+                Err(error) if error.is_gone() => {}
+                Err(error) => {
+                    tracing::warn!("what people said of pull request {number} of {} can't be read: {error}", forge.name());
+                    break;
+                }
+            }
+        }
         Ok(())
     }
 

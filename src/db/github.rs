@@ -10,7 +10,7 @@ use super::columns::{integer, now};
 use super::schema::reviews as v;
 use super::schema::{
     attributes as t, branch_numbers as n, branch_points as b, github_repositories as g, happenings as h, installations as i,
-    permissions as a, pulls as p, repositories as r,
+    opinions as o, opinions_read as d, permissions as a, pulls as p, repositories as r,
 };
 use super::threads::Fault;
 use super::{Db, DbError};
@@ -125,6 +125,8 @@ fn rename(connection: &mut SqliteConnection, from: &str, to: &str) -> Result<(),
     diesel::update(g::table.filter(g::name.eq(from))).set(g::name.eq(to)).execute(connection)?;
     diesel::update(b::table.filter(b::repository.eq(from))).set(b::repository.eq(to)).execute(connection)?;
     diesel::update(t::table.filter(t::repository.eq(from))).set(t::repository.eq(to)).execute(connection)?;
+    diesel::update(o::table.filter(o::repository.eq(from))).set(o::repository.eq(to)).execute(connection)?;
+    diesel::update(d::table.filter(d::repository.eq(from))).set(d::repository.eq(to)).execute(connection)?;
     diesel::delete(h::table.filter(h::repository.eq(to))).execute(connection)?;
     diesel::update(h::table.filter(h::repository.eq(from))).set(h::repository.eq(to)).execute(connection)?;
     Ok(())

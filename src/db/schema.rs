@@ -364,7 +364,29 @@ table! {
     }
 }
 
+table! {
+    opinions (repository, number, by_id) {
+        repository -> Text,
+        number -> BigInt,
+        by_id -> BigInt,
+        by_login -> Text,
+        stance -> Text,
+        head -> Nullable<Text>,
+        said_at -> BigInt,
+    }
+}
+
+table! {
+    opinions_read (repository, number) {
+        repository -> Text,
+        number -> BigInt,
+        touched_at -> BigInt,
+        read_at -> BigInt,
+    }
+}
+
 allow_tables_to_appear_in_same_query!(pulls, reviews);
+allow_tables_to_appear_in_same_query!(opinions, pulls);
 allow_tables_to_appear_in_same_query!(check_runs, reviews);
 allow_tables_to_appear_in_same_query!(check_runs, github_repositories);
 allow_tables_to_appear_in_same_query!(github_repositories, reviews);

@@ -7,16 +7,19 @@ pub mod account;
 pub mod command;
 pub mod github;
 pub mod local;
+pub mod opinion;
 mod policy;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
 use crate::domain::{CommitId, RepositoryName};
 use crate::git::Repository;
+use opinion::Opinion;
 
 /// One repository as its forge sees it.
 pub trait Forge: Send + Sync {
@@ -31,6 +34,11 @@ pub trait Forge: Send + Sync {
     /// The truth at this moment. `held_open`: the pull requests that the house takes for open; a forge that numbers them itself
     /// tells what became of those that are not.
     fn read(&self, held_open: BTreeSet<u64>) -> BoxFuture<'_, Result<RepositoryState, ForgeError>>;
+
+    /// What people who may write think of a pull request: of each the last that they said. A forge where nobody says anything has none.
+    fn opinions(&self, _number: u64) -> BoxFuture<'_, Result<Vec<Opinion>, ForgeError>> {
+        std::future::ready(Ok(Vec::new())).boxed()
+    }
 
     /// A hint each time that something may have changed, coalesced; also one `every` so often without a reason, so that a
     /// missed change heals. What happens after this function returned is not missed: watch first, then read.
@@ -94,6 +102,8 @@ pub struct OpenChange {
     /// Where the base branch is now.
     pub base: CommitId,
     pub created_at: jiff::Timestamp,
+    /// When it changed last, or something was said of it; `None`: nobody says anything there.
+    pub touched_at: Option<jiff::Timestamp>,
     /// Lines.
     pub additions: u64,
     pub deletions: u64,

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::fault::Fault;
 use super::view::pulls::Row;
-use crate::db::{Db, PullFilter, RepositoryRow};
+use crate::db::{Db, Opinions, PullFilter, RepositoryRow};
 use crate::domain::RepositoryName;
 
 #[derive(Default)]
@@ -15,6 +15,7 @@ pub struct Lists {
     pulls: Kept<PullFilter, Vec<Row>>,
     repositories: Kept<(), Vec<RepositoryRow>>,
     on_forge: Kept<(), BTreeSet<RepositoryName>>,
+    opinions: Kept<(), Opinions>,
 }
 
 impl Lists {
@@ -33,6 +34,15 @@ impl Lists {
         match self.repositories.of(as_of, &()) {
             Some(rows) => Ok(rows),
             None => Ok(self.repositories.keep(as_of, (), db.repositories().await?)),
+        }
+    }
+
+    /// As [`Db::opinions`].
+    pub async fn opinions(&self, db: &Db) -> Result<Arc<Opinions>, Fault> {
+        let as_of = db.written();
+        match self.opinions.of(as_of, &()) {
+            Some(opinions) => Ok(opinions),
+            None => Ok(self.opinions.keep(as_of, (), db.opinions().await?)),
         }
     }
 

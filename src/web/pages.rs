@@ -42,9 +42,10 @@ pub async fn pulls(site: web::Data<Site>, pairs: Pairs, actor: Actor) -> Page {
     let rows = rows.iter().filter(|(pull, _)| readable.has(&pull.repository)).collect::<Vec<_>>();
     let repositories = repositories.iter().filter(|row| readable.has(&row.name)).cloned().collect::<Vec<_>>();
     let on = site.lists.on_forge(&site.house.db).await?;
+    let opinions = site.lists.opinions(&site.house.db).await?;
     let may_not = actor.user().is_none().then_some("Sign in first: it is done in your own name.");
     with_orders(&actor, may_not, |visitor| {
-        let merging = Merging { visitor: &visitor, on: &on };
+        let merging = Merging { visitor: &visitor, on: &on, opinions: &opinions };
         pulls_page(&PullsPage { rows: &rows, repositories: &repositories, query: &query, merging, now: Timestamp::now() })
     })
 }
@@ -146,6 +147,10 @@ async fn show_review(
         (Some((repository, _)), Some(pull)) => site.house.db.merge_of(repository, pull.number).await?,
         _ => None,
     };
+    let opinions = match pull {
+        Some(pull) => site.house.db.opinions_of(&pull.repository, pull.number).await?,
+        None => Vec::new(),
+    };
     let deeds = match (on_forge, open) {
         (Some(_), Some(_)) => Deeds::Some { merge: merge.as_ref() },
         _ => Deeds::None,
@@ -163,6 +168,7 @@ async fn show_review(
             visitor,
             diff: diff.as_ref(),
             happenings: &happenings,
+            opinions: &opinions,
             deeds,
             now: Timestamp::now(),
         })

@@ -11,6 +11,7 @@ mod examples;
 mod groups;
 mod labels;
 mod merges;
+mod opinions;
 mod registration;
 mod strangers;
 mod weather;

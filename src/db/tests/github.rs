@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::*;
 use crate::db::*;
 use crate::domain::RepositoryName;
+use crate::forge::opinion::{Opinion, Stance};
 
 fn delivery(id: &str) -> NewDelivery {
     NewDelivery { id: id.into(), event: "push".into(), body: b"{\"ref\":\"refs/heads/main\"}".into(), comment: None }
@@ -89,6 +92,11 @@ async fn a_repository_keeps_what_is_known_of_it_under_another_name() {
     for name in ["us/a", "us/b", "us/c"] {
         with_pull(&db, name).await;
     }
+    let opinion =
+        Opinion { by: 101, login: "ines".into(), stance: Stance::Approves, head: Some(commit('a')), at: Timestamp::UNIX_EPOCH };
+    let touched = Timestamp::UNIX_EPOCH;
+    db.opinions_are(&"us/a".into(), 3, touched, vec![opinion.clone()]).await.unwrap();
+    db.opinions_are(&"us/a".into(), 3, touched, vec![opinion.clone()]).await.unwrap();
     // two change names, one goes, one comes
     let call = db.call_the_roll(vec![seen(1, "us/b"), seen(2, "us/a"), seen(4, "us/d")]).await.unwrap();
     let renamed = |from: &str, to: &str| (RepositoryName::from(from), RepositoryName::from(to));
@@ -102,6 +110,12 @@ async fn a_repository_keeps_what_is_known_of_it_under_another_name() {
         let review = db.review(&format!("review of {was}").as_str().into()).await.unwrap().unwrap();
         assert_eq!(review.repository, name.into());
     }
+    assert_eq!(db.opinions_of(&"us/b".into(), 3).await.unwrap(), [opinion]);
+    assert_eq!(db.opinions().await.unwrap().len(), 1);
+    let due = db.opinions_due(&"us/b".into(), vec![(3, touched), (4, touched)]).await.unwrap();
+    assert_eq!(due, [(4, touched)]);
+    let noted = db.happenings(&"us/b".into(), 3).await.unwrap();
+    assert_eq!(noted.iter().filter(|happening| happening.what == What::Approved).count(), 1);
     assert_eq!(db.pull(&"us/c".into(), 3).await.unwrap(), None);
     assert_eq!(db.call_the_roll(vec![seen(1, "us/b")]).await.unwrap().gone.len(), 2);
     assert_eq!(db.call_the_roll(Vec::new()).await.unwrap().gone, [RepositoryName::from("us/b")]);

@@ -11,6 +11,7 @@ pub mod deeds;
 pub mod event;
 mod labels;
 pub mod manifest;
+mod opinions;
 mod queue;
 mod repository;
 pub mod webhook;

@@ -13,11 +13,12 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use super::client::{As, GitHubError, InstallationId};
+use super::client::{As, GitHubError, InstallationId, Page};
 use super::event::RepositoryId;
 use super::queue::Queued;
 use super::{App, Listed};
 use crate::domain::{CommitId, RepositoryName};
+use crate::forge::opinion::Opinion;
 use crate::forge::{Change, Contributor, Forge, ForgeError, Number, OpenChange, Origin, Relation, RepositoryState, Standing};
 use crate::git::{GitError, Mirror, Repository};
 
@@ -73,14 +74,15 @@ struct Pull {
     user: Option<Account>,
     author_association: String,
     created_at: Timestamp,
+    updated_at: Timestamp,
     head: Head,
     base: Base,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
-struct Account {
-    id: u64,
-    login: String,
+pub(super) struct Account {
+    pub(super) id: u64,
+    pub(super) login: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -158,13 +160,16 @@ impl GitHubForge {
         self.app.client.get(As::Installation(self.installation), &self.path(rest)).await
     }
 
+    pub(super) async fn list<P: Page>(&self, rest: &str) -> Result<Vec<P::Item>, GitHubError> {
+        self.app.client.list::<P>(As::Installation(self.installation), &self.path(rest)).await
+    }
+
     async fn state(&self, held_open: BTreeSet<u64>) -> Result<RepositoryState, ForgeError> {
         let facts: Facts = self.get("").await?;
         if facts.id != self.id.0 {
             return Err(ForgeError::Another { repository: self.name.clone() });
         }
-        let who = As::Installation(self.installation);
-        let pulls = self.app.client.list::<Vec<Pull>>(who, &self.path("/pulls?state=open")).await?;
+        let pulls = self.list::<Vec<Pull>>("/pulls?state=open").await?;
         let mut bases = BTreeMap::new();
         let queued = self.queued().await?;
         let of_pulls = pulls.iter().map(|pull| pull.base.branch.as_str());
@@ -283,7 +288,7 @@ impl GitHubForge {
         Ok(Origin::Fork(Contributor { account: Some(author.id), relation }))
     }
 
-    async fn may_write(&self, author: &Account) -> Result<bool, GitHubError> {
+    pub(super) async fn may_write(&self, author: &Account) -> Result<bool, GitHubError> {
         match self.get::<Permission>(&format!("/collaborators/{}/permission", in_address(&author.login))).await {
             // the login may have been taken by somebody else since
             Ok(answer) => Ok(answer.user.is_some_and(|user| user.id == author.id)
@@ -325,6 +330,7 @@ fn open_change(pull: Pull, origin: Origin, head: CommitId, base: CommitId, lines
         base_branch: pull.base.branch,
         base,
         created_at: pull.created_at,
+        touched_at: Some(pull.updated_at),
         additions: lines.additions,
         deletions: lines.deletions,
     }
@@ -357,6 +363,10 @@ impl Forge for GitHubForge {
 
     fn read(&self, held_open: BTreeSet<u64>) -> BoxFuture<'_, Result<RepositoryState, ForgeError>> {
         self.state(held_open).boxed()
+    }
+
+    fn opinions(&self, number: u64) -> BoxFuture<'_, Result<Vec<Opinion>, ForgeError>> {
+        async move { Ok(self.read_opinions(number).await?) }.boxed()
     }
 
     /// Deliveries come by way of the web; this is the timer, and a second look where git was behind.

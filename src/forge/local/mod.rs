@@ -77,6 +77,7 @@ impl LocalForge {
                     base_branch: base_branch.clone(),
                     base: base.id.clone(),
                     created_at: branch.head.committed_at,
+                    touched_at: None,
                     additions,
                     deletions,
                 })),

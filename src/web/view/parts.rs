@@ -6,6 +6,7 @@ use maud::{Markup, html};
 use super::icons::{Icon, icon};
 use crate::db::PullState;
 use crate::domain::{CommitId, DrvPath, Outcome, RepositoryName};
+use crate::forge::opinion::{Opinion, Stance};
 use crate::review::report::{Category, Decision, EvalErrorStatus, Level, State};
 
 /// The colour family of a chip. The chip's icon and words say the same.
@@ -32,6 +33,14 @@ impl Tone {
 
 pub fn chip(tone: Tone, sign: Icon, words: impl maud::Render) -> Markup {
     html! { span class=(tone.class()) { (icon(sign)) (words) } }
+}
+
+/// What somebody thinks of a pull request.
+pub fn opinion_chip(opinion: &Opinion) -> Markup {
+    match opinion.stance {
+        Stance::Approves => chip(Tone::Good, Icon::Check, format!("approved by {}", opinion.login)),
+        Stance::RequestsChanges => chip(Tone::Bad, Icon::Cross, format!("changes requested by {}", opinion.login)),
+    }
 }
 
 /// Every category, the most urgent first.

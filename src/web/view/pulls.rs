@@ -14,11 +14,13 @@ use super::icons::{Icon, icon};
 use super::layout::{Frame, Place, page};
 use super::pager::Pager;
 use super::parts::{
-    Tone, ago, chip, count, decision_chip, lines_delta, pull_href, pull_state_chip, repository_href, state_chip, thousands,
+    Tone, ago, chip, count, decision_chip, lines_delta, opinion_chip, pull_href, pull_state_chip, repository_href, state_chip,
+    thousands,
 };
 use super::review::Visitor;
-use crate::db::{PullRow, PullState, RepositoryRow, ReviewRow};
+use crate::db::{Opinions, PullRow, PullState, RepositoryRow, ReviewRow};
 use crate::domain::RepositoryName;
+use crate::forge::opinion::{Opinion, Stance};
 use crate::review::report::{Decision, State};
 
 const PER_PAGE: usize = 50;
@@ -41,13 +43,15 @@ pub struct PullsPage<'a> {
 pub struct Merging<'a> {
     pub visitor: &'a Visitor<'a>,
     pub on: &'a BTreeSet<RepositoryName>,
+    /// What people who may write think of them.
+    pub opinions: &'a Opinions,
 }
 
 pub fn pulls_page(view: &PullsPage<'_>) -> Markup {
     let PullsPage { rows, repositories, query, merging, .. } = view;
     let matching = rows.iter().copied().filter(|(pull, review)| query.matches(pull, review.as_ref()));
     // who asks for one verdict wants one list
-    let (ready, others): (Vec<_>, Vec<_>) = matching.partition(|row| query.verdict.is_none() && is_ready(row));
+    let (ready, others): (Vec<_>, Vec<_>) = matching.partition(|row| query.verdict.is_none() && is_ready(row, merging.opinions));
     let pager = Pager::new(query.page, PER_PAGE, others.len());
     let columns = Columns { repository: repositories.len() > 1, merge: Some(*merging), query: Some(query), now: view.now };
     let all_ready = query.href(|query| query.verdict = Some(Decision::Mergeable));
@@ -83,10 +87,17 @@ pub fn pulls_page(view: &PullsPage<'_>) -> Markup {
     page(&Frame::new("Pull requests", Place::Pulls).about("list"), &content)
 }
 
-/// A decision that a click carries out.
-fn is_ready((pull, review): &Row) -> bool {
+/// A decision that a click carries out: nobody who may write wants something changed first.
+fn is_ready((pull, review): &Row, opinions: &Opinions) -> bool {
     let decided = |review: &ReviewRow| review.decision == Decision::Mergeable && review.head_rev == pull.head;
-    pull.state == PullState::Open && review.as_ref().is_some_and(decided)
+    let wants_changes = counting(pull, opinions).any(|opinion| opinion.stance == Stance::RequestsChanges);
+    pull.state == PullState::Open && review.as_ref().is_some_and(decided) && !wants_changes
+}
+
+/// What people think of the pull request as it is now.
+fn counting<'a>(pull: &'a PullRow, opinions: &'a Opinions) -> impl Iterator<Item = &'a Opinion> {
+    let of = opinions.get(&(pull.repository.clone(), pull.number));
+    of.into_iter().flatten().filter(|opinion| opinion.counts_for(&pull.head))
 }
 
 fn nothing(rows: &[&Row], some_are_ready: bool, repositories: &[RepositoryRow], query: &PullsQuery) -> Markup {
@@ -204,6 +215,9 @@ fn row(row: &Row, columns: &Columns<'_>) -> Markup {
                     @if columns.repository { a href=(repository_href(&pull.repository)) { (pull.repository) } " · " }
                     code { (pull.branch) } " into " code { (pull.base_branch) }
                 }
+                @if let Some(merging) = &columns.merge {
+                    @for opinion in counting(pull, merging.opinions) { " " (opinion_chip(opinion)) }
+                }
                 @if let Some(review) = review { @if !review.summary.is_empty() { span.sub { (review.summary) } } }
             }
             td.num data-label="Newly failing" {
@@ -222,9 +236,9 @@ fn row(row: &Row, columns: &Columns<'_>) -> Markup {
                 }
             }
             td.nowrap data-label="Age" { (ago(pull.created_at, columns.now)) @if pull.updated_at.as_second() > pull.created_at.as_second() + 60 { span.sub { "changed " (ago(pull.updated_at, columns.now)) } } }
-            @if let Some(Merging { visitor, on }) = columns.merge {
+            @if let Some(Merging { visitor, on, opinions }) = columns.merge {
                 td.orders {
-                    @if let Some(review) = review.filter(|_| is_ready(row) && on.contains(&pull.repository)) {
+                    @if let Some(review) = review.filter(|_| is_ready(row, opinions) && on.contains(&pull.repository)) {
                         button.primary form="merge" formaction={ "/api/reviews/" (review.id) "/merge" } name="head" value=(pull.head)
                           disabled[visitor.may_not.is_some()] title=[visitor.may_not] { "Merge" span.visually-hidden { " #" (pull.number) ", " (pull.title) } }
                     }

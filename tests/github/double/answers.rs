@@ -46,7 +46,7 @@ pub fn pull(remote: &Remote, pull: &Pull) -> Value {
         "body": Value::Null,
         "labels": [],
         "created_at": "2026-11-21T10:00:00Z",
-        "updated_at": "2026-11-21T10:00:00Z",
+        "updated_at": format!("2026-11-21T10:{:02}:00Z", pull.touched),
         "merged_at": merged,
         // of people with the same association, one may write
         "author_association": if pull.author == super::STRANGER { "NONE" } else { "MEMBER" },

@@ -12,7 +12,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{APP, INES, INSTALLATION, Remote, STRANGER, State, User, World, answers, checks, comments, described, git};
+use super::{APP, INES, INSTALLATION, Remote, STRANGER, State, User, World, answers, checks, comments, described, git, reviews};
 
 /// A page of GitHub's is a hundred; stories are shorter.
 const PAGE: usize = 2;
@@ -251,8 +251,14 @@ fn of_repository(
                 return Err(refusal(422, "Unprocessable Entity"));
             }
             remote.judged.push(format!("{} {event} {head}: {said}", person.login));
-            ok(json!({"id": 80, "user": answers::user(person), "body": said, "state": event, "commit_id": head}))
+            let state = match event {
+                "APPROVE" => "APPROVED",
+                "REQUEST_CHANGES" => "CHANGES_REQUESTED",
+                _ => "COMMENTED",
+            };
+            ok(remote.review(number.parse().unwrap(), person, state).answer(said))
         }
+        ["pulls", number, "reviews"] => reviews::list(remote, request, number.parse().unwrap()),
         [] if person.is_some() => {
             let writes = person.is_some_and(|person| writers.contains(&person));
             let mut repository = answers::repository(remote);

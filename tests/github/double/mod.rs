@@ -7,6 +7,7 @@ pub mod checks;
 pub mod comments;
 pub mod described;
 mod git;
+pub mod reviews;
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
@@ -54,6 +55,8 @@ pub struct Pull {
     pub fork: Option<Fork>,
     pub base: String,
     pub state: State,
+    /// How often it was touched.
+    pub touched: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +87,7 @@ pub struct Remote {
     pub protected: Option<(u16, &'static str)>,
     /// What people said in reviews: `ines APPROVE head: body`.
     pub judged: Vec<String>,
+    pub reviews: Vec<reviews::Review>,
     /// How it was merged: `merge 1: message`.
     pub merged: Vec<String>,
     pub methods: [bool; 3],
@@ -224,6 +228,7 @@ impl<'a> GitHub<'a> {
             labels,
             dir,
             judged: Vec::new(),
+            reviews: Vec::new(),
             protected: None,
             merged: Vec::new(),
             methods: [true; 3],
@@ -317,7 +322,7 @@ impl Hosted<'_> {
         let number = self.with(|remote| {
             let number = 1 + remote.pulls.len() as u64;
             let (title, branch, base) = (format!("Change {branch}"), branch.into(), "main".into());
-            remote.pulls.insert(number, Pull { number, title, author, branch, head, fork, base, state: State::Open });
+            remote.pulls.insert(number, Pull { number, title, author, branch, head, fork, base, state: State::Open, touched: 0 });
             number
         });
         self.push_to(branch, &format!("refs/pull/{number}/head"));

@@ -58,7 +58,8 @@ fn rows(number: u64) -> Vec<Row> {
 fn rendered(rows: &[Row], query: &PullsQuery, may_not: Option<&str>) -> String {
     let visitor = Visitor { csrf: "0123", may_not };
     let on = BTreeSet::from(["local/packages".into()]);
-    let merging = Merging { visitor: &visitor, on: &on };
+    let opinions = Opinions::new();
+    let merging = Merging { visitor: &visitor, on: &on, opinions: &opinions };
     let rows = rows.iter().collect::<Vec<_>>();
     let view = PullsPage { rows: &rows, repositories: &[], query, merging, now: Timestamp::UNIX_EPOCH };
     pulls_page(&view).into_string()
@@ -133,7 +134,8 @@ fn what_no_forge_has_has_no_button() {
     let visitor = Visitor { csrf: "0123", may_not: None };
     let rows = rows(3);
     let rows = rows.iter().collect::<Vec<_>>();
-    let merging = Merging { visitor: &visitor, on: &BTreeSet::new() };
+    let (on, opinions) = (BTreeSet::new(), Opinions::new());
+    let merging = Merging { visitor: &visitor, on: &on, opinions: &opinions };
     let query = asked(&[]);
     let view = PullsPage { rows: &rows, repositories: &[], query: &query, merging, now: Timestamp::UNIX_EPOCH };
     let page = pulls_page(&view).into_string();

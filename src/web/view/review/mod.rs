@@ -25,9 +25,12 @@ pub use query::{ReviewQuery, Sort, View};
 
 use super::icons::{Icon, icon};
 use super::layout::{Frame, Place, page};
-use super::parts::{ago, branch_href, drv_link, lines_delta, pull_state_chip, repository_href, short_rev, state_chip};
+use super::parts::{
+    ago, branch_href, drv_link, lines_delta, opinion_chip, pull_state_chip, repository_href, short_rev, state_chip,
+};
 use crate::db::{EvalAlarm, Happening, MergeRow, PullRow, ReviewRow};
 use crate::domain::{AttrPath, DrvPath};
+use crate::forge::opinion::Opinion;
 use crate::review::growth::Growth;
 use crate::review::metadata::Metadata;
 use crate::review::report::State;
@@ -67,6 +70,8 @@ pub struct ReviewPage<'a> {
     pub diff: Option<&'a diff::DiffView>,
     /// Of the timeline, where its tab is asked for; the newest first.
     pub happenings: &'a [Happening],
+    /// What people who may write think of the pull request.
+    pub opinions: &'a [Opinion],
     /// What the visitor may try on the forge in their own name.
     pub deeds: Deeds<'a>,
     pub now: Timestamp,
@@ -174,6 +179,8 @@ fn head(view: &ReviewPage<'_>) -> Markup {
                     (lines_delta(pull.additions, pull.deletions))
                 }
                 @if !waits(view) { (state_chip(report.state)) }
+                // an approval is of the head that is shown
+                @for opinion in view.opinions.iter().filter(|opinion| opinion.counts_for(&report.head.rev)) { (opinion_chip(opinion)) }
                 span {
                     @match (&report.head.reference, view.pull) {
                         (Some(branch), Some(pull)) => { a href=(branch_href(&pull.repository, branch)) { code { (branch) } } }

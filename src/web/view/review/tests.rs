@@ -35,6 +35,7 @@ fn rendered_with(report: &Report, query: &ReviewQuery) -> String {
         visitor,
         diff: None,
         happenings: &[],
+        opinions: &[],
         deeds: Deeds::None,
         now: Timestamp::UNIX_EPOCH,
     };

@@ -1,0 +1,2 @@
+DROP TABLE opinions_read;
+DROP TABLE opinions;
