@@ -99,7 +99,7 @@ impl Db {
                     let known = read.get(&integer(*number));
                     known.is_none_or(|(known, read_at)| *known != at.as_millisecond() || known + SETTLED > *read_at)
                 });
-                touched.sort_by(|a, b| b.1.cmp(&a.1));
+                touched.sort_by_key(|(_, at)| std::cmp::Reverse(*at));
                 Ok(touched)
             })
             .await
@@ -115,7 +115,7 @@ impl Db {
     ) -> Result<(), DbError> {
         let repository = repository.clone();
         self.threads
-            .write(move |connection| Ok(store(connection, (repository.as_str(), integer(number)), touched_at, &opinions)?))
+            .write(move |connection| store(connection, (repository.as_str(), integer(number)), touched_at, &opinions))
             .await
     }
 }

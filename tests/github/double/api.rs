@@ -258,7 +258,7 @@ fn of_repository(
             };
             ok(remote.review(number.parse().unwrap(), person, state).answer(said))
         }
-        ["pulls", number, "reviews"] => reviews::list(remote, request, number.parse().unwrap()),
+        ["pulls", number, "reviews"] => Ok(reviews::list(remote, request, number.parse().unwrap())),
         [] if person.is_some() => {
             let writes = person.is_some_and(|person| writers.contains(&person));
             let mut repository = answers::repository(remote);

@@ -3,7 +3,7 @@
 use actix_web::HttpRequest;
 use serde_json::{Value, json};
 
-use super::api::{Reply, Said, page};
+use super::api::{Said, page};
 use super::{Hosted, Remote, STRANGER, User, answers};
 
 #[derive(Debug, Clone)]
@@ -76,8 +76,8 @@ impl Hosted<'_> {
     }
 }
 
-pub(super) fn list(remote: &Remote, request: &HttpRequest, number: u64) -> Reply {
+pub(super) fn list(remote: &Remote, request: &HttpRequest, number: u64) -> Said {
     let of = remote.reviews.iter().filter(|review| review.number == number);
     let (page, link) = page(request, &of.map(|review| review.answer("")).collect::<Vec<_>>());
-    Ok(Said { status: 200, value: page.into(), link })
+    Said { status: 200, value: page.into(), link }
 }
