@@ -187,8 +187,32 @@ const logBox = log && log.querySelector(".log");
 // what ended a build is at the end of its log; an address with a line asks for that line
 if (logBox && !/^#L\d+$/.test(location.hash)) logBox.scrollTop = logBox.scrollHeight;
 
+// A line asked for is shown, also in a phase that is folded.
+function showLine() {
+  const line = /^#L\d+$/.test(location.hash) && document.getElementById(location.hash.slice(1));
+  const phase = line && line.closest("details:not([open])");
+  if (!phase) return;
+  phase.open = true;
+  line.scrollIntoView({ block: "center" });
+}
+if (logBox) {
+  showLine();
+  addEventListener("hashchange", showLine);
+}
+
+// A link to a line says which part of which log that is. If the line is here already, the address takes that over, and the browser
+// then goes to the line without loading the page again.
+document.getElementById("log-panel")?.addEventListener("click", (event) => {
+  const link = event.target.closest("a[href*='#L']");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
+  const aimed = new URL(link.href);
+  if (aimed.pathname !== location.pathname || !document.getElementById(aimed.hash.slice(1))) return;
+  history.replaceState(history.state, "", aimed.search + location.hash);
+  if (aimed.hash === location.hash) showLine();
+});
+
 if (logBox && log.dataset.follow) {
-  const list = log.querySelector("ol");
+  let list = [...log.querySelectorAll("ol")].pop(); // of the phase that runs
   const follow = document.getElementById("follow");
   const ending = document.getElementById("log-end");
   const address = new URL(log.dataset.follow, location.href);
@@ -196,13 +220,35 @@ if (logBox && log.dataset.follow) {
   const begun = new Map(); // phases by their first line, before it is there
   let number = parseInt(log.dataset.lines, 10);
 
+  const lineAddress = (line) => "?attempt=" + encodeURIComponent(log.dataset.attempt) + "&line=" + line + "#L" + line;
+
+  // A phase of its own, below those before; they stay as folded or open as they are.
+  const fold = (name) => {
+    const phase = document.createElement("details");
+    phase.className = "phase";
+    phase.open = true;
+    const summary = document.createElement("summary");
+    const title = document.createElement("b");
+    title.textContent = name;
+    const counted = document.createElement("span");
+    counted.className = "muted";
+    summary.append(title, " ", counted);
+    list = document.createElement("ol");
+    phase.append(summary, list);
+    logBox.append(phase);
+  };
+  const recount = () => {
+    const counted = list.closest("details")?.querySelector("summary .muted");
+    if (counted) counted.textContent = list.children.length + (list.children.length === 1 ? " line" : " lines");
+  };
+
   const begin = (message) => {
     const phase = JSON.parse(message.data);
     begun.set(phase.line, phase.name);
     const address = "#L" + phase.line;
-    if ([...phases.querySelectorAll("a")].some((link) => link.getAttribute("href") === address && link.textContent === phase.name)) return;
+    if ([...phases.querySelectorAll("a")].some((link) => link.hash === address && link.textContent === phase.name)) return;
     const link = document.createElement("a");
-    link.href = address;
+    link.href = lineAddress(phase.line);
     link.textContent = phase.name;
     const item = document.createElement("li");
     item.append(link);
@@ -213,14 +259,20 @@ if (logBox && log.dataset.follow) {
   const append = (message) => {
     const lines = message.data.split("\n");
     if (lines[lines.length - 1] === "") lines.pop();
-    const piece = document.createDocumentFragment();
+    let piece = document.createDocumentFragment();
     for (const line of lines) {
       number += 1;
       const item = document.createElement("li");
       item.id = "L" + number;
-      if (begun.has(number)) { item.dataset.phase = begun.get(number); begun.delete(number); }
+      if (begun.has(number)) {
+        list.append(piece);
+        recount();
+        piece = document.createDocumentFragment();
+        fold(begun.get(number));
+        begun.delete(number);
+      }
       const link = document.createElement("a");
-      link.href = "#L" + number;
+      link.href = lineAddress(number);
       link.textContent = number;
       const words = document.createElement("span");
       ansiInto(words, line);
@@ -228,6 +280,7 @@ if (logBox && log.dataset.follow) {
       piece.append(item);
     }
     list.append(piece);
+    recount();
     address.searchParams.set("offset", message.lastEventId);
     document.getElementById("log-count").textContent = number + (number === 1 ? " line" : " lines");
     if (follow.checked) logBox.scrollTop = logBox.scrollHeight;

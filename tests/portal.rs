@@ -130,3 +130,67 @@ fn a_branch_tells_what_became_of_its_attributes_and_all_can_be_found() {
     assert!(snowgate.page("/search?q=app").contains("/r/local/sample/branch/main?attr=app"));
     assert!(snowgate.page("/search?q=%3Cscript%3E").contains("“&lt;script&gt;”"));
 }
+
+#[test]
+fn a_failed_build_s_page_leads_to_the_error_and_says_what_it_is_made_of() {
+    let place = Place::new();
+    let sample = place.repository("sample");
+    sample.packages(&[LIB]);
+    sample.commit("a package");
+    let phase = |name: &str| format!("echo '@nix {{\"action\":\"setPhase\",\"phase\":\"{name}\"}}' >&2");
+    let count = |to: u64| format!("i=0; while [ $i -lt {to} ]; do echo step $i; i=$((i+1)); done");
+    let script = [
+        "echo begins",
+        &phase("unpackPhase"),
+        &count(2_500),
+        &phase("buildPhase"),
+        "echo 'foo.c:7:3: error: unknown type <frob>'",
+        "echo going on",
+        &phase("reportPhase"),
+        &count(2_300),
+        "echo ${lib}; exit 1",
+    ];
+    let head = sample.branch("change", &[("app", &script.join("\n"))]);
+    let snowgate = place.serve();
+    let report = snowgate.reviewed("change", &head);
+    let name = |attr: &str| {
+        let row = report["changes"].as_array().unwrap().iter().find(|row| row["attr"] == attr).expect("a change");
+        row["head"]["drv"].as_str().unwrap().rsplit('/').next().unwrap().to_owned()
+    };
+    let app = name("app");
+
+    // its end, and the way to the error, two parts before
+    let page = snowgate.page(&format!("/drv/{app}"));
+    assert!(page.contains("Lines 2,806–4,805 of 4,805") && !page.contains("id=\"L2502\""), "{page}");
+    let link = page.split("id=\"to-error\" href=\"").nth(1).expect("a way to the error").split('"').next().unwrap();
+    assert!(link.ends_with("&amp;line=2502#L2502"), "{link}");
+    let query = link.replace("&amp;", "&");
+    let page = snowgate.page(&format!("/drv/{app}{}", query.split('#').next().unwrap()));
+    let phases = page.split("<details class=\"phase\"").skip(1).collect::<Vec<_>>();
+    let names = ["<summary><b>unpackPhase</b> goes on ", "<summary><b>buildPhase</b> ", "<summary><b>reportPhase</b> "];
+    for (n, (phase, name)) in phases.iter().zip(names).enumerate() {
+        assert!(phase.contains(name), "{phase}");
+        assert_eq!(phase.starts_with(" open"), n == 1, "{phase}");
+    }
+    assert!(phases.len() == 3 && phases[1].contains("<li id=\"L2502\" class=\"decides\">"), "{page}");
+
+    // the whole log is searched
+    let page = snowgate.page(&format!("/drv/{app}?find=STEP+2299"));
+    assert!(page.contains("2 lines have “STEP 2299”.") && page.contains("line=2301&amp;find="), "{page}");
+    assert!(snowgate.page(&format!("/drv/{app}?find=nothing+of+it")).contains("No line has"));
+
+    // who it is for, and what the store has of it
+    let review = report["id"].as_str().unwrap();
+    assert!(
+        page.contains(&format!("href=\"/r/local/sample/pull/1?review={review}\"")) && page.contains("Not in the store."),
+        "{page}"
+    );
+    let lib = page.split("<a class=\"mono\" href=\"/drv/").nth(1).expect("its input").split('"').next().unwrap();
+    let named = "/r/local/sample/branch/main?attr=lib\">lib</a><span class=\"muted\"> on main of local/sample";
+    let page = snowgate.until("the branch is noted", || {
+        let page = snowgate.page(&format!("/drv/{lib}"));
+        page.contains(named).then_some(page)
+    });
+    let outputs = &page[page.find("id=\"outputs\"").expect("outputs")..];
+    assert!(outputs.contains("refers to nothing") && outputs.contains("-lib</code>"), "{outputs}");
+}

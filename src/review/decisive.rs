@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::plain;
 
+/// Lines at the end of a log among which the one that decides is looked for.
+pub const SEARCHED_LINES: u64 = 5_000;
 /// Lines shown before and after the one that decides.
 const BEFORE: usize = 4;
 const AFTER: usize = 8;

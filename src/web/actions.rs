@@ -6,8 +6,8 @@ use actix_web::http::header::{ACCEPT, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 
+use super::derivation::derivation_path;
 use super::fault::Fault;
-use super::pages::derivation_path;
 use super::rights::{Actor, Right};
 use super::site::Site;
 use super::view::parts::pull_href;

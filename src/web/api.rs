@@ -6,9 +6,9 @@ use actix_web::{HttpResponse, web};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::derivation::{derivation_path, read_derivation};
 use super::fault::Fault;
 use super::gate;
-use super::pages::{derivation_path, read_derivation};
 use super::rights::Actor;
 use super::site::Site;
 use super::view::pulls::PullsQuery;

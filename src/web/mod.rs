@@ -11,6 +11,7 @@ mod chain;
 mod cookies;
 mod csrf;
 mod deeds;
+mod derivation;
 mod diff;
 mod events;
 mod fault;
@@ -97,7 +98,7 @@ fn routes(config: &mut web::ServiceConfig) {
         ("/reviews/{id}", get().to(pages::review)),
         ("/reviews/{id}/tree/{drv}", get().to(tree::tree)),
         ("/reviews/{id}/chain", get().to(chain::chain)),
-        ("/drv/{id}", get().to(pages::derivation)),
+        ("/drv/{id}", get().to(derivation::derivation)),
         ("/search", get().to(search::page)),
         ("/queue", get().to(pages::queue)),
         ("/builders", get().to(pages::builders)),

@@ -12,7 +12,6 @@ use super::gate;
 use super::rights::{Actor, Right};
 use super::site::Site;
 use super::view::builders::{BuildersPage, builders_page};
-use super::view::derivation::{DerivationPage, LINES, LogView, derivation_page};
 use super::view::parts::pull_href;
 use super::view::pulls::{Merging, PullsPage, PullsQuery, pulls_page};
 use super::view::queue::{QueuePage, queue_page};
@@ -20,10 +19,8 @@ use super::view::repository::repository_page;
 use super::view::review::{Deeds, Evidence, ReviewPage, ReviewQuery, View, Visitor, review_page, shown, unreviewed_page};
 use super::view::settings::{SettingsPage, settings_page};
 use crate::db::{PullFilter, PullRow, PullState, RepositoryRow, ReviewRow};
-use crate::domain::{DrvPath, RepositoryName, ReviewId};
+use crate::domain::{RepositoryName, ReviewId};
 use crate::review::report::EvalErrorStatus;
-use crate::store::derivation::{Derivation, DerivationError};
-use crate::store::logs::LogPage;
 
 pub type Page = Result<HttpResponse, Fault>;
 type Pairs = web::Query<Vec<(String, String)>>;
@@ -193,109 +190,14 @@ pub async fn settings(site: web::Data<Site>, actor: Actor) -> Page {
     })
 }
 
-#[derive(serde::Deserialize)]
-pub struct DerivationQuery {
-    attempt: Option<String>,
-    /// The first line shown.
-    from: Option<String>,
-}
-
-/// Finds a derivation by its base name: recorded with its whole path, or in the usual store.
-pub fn derivation_path(base_name: &str, recorded: Option<&DrvPath>) -> Result<DrvPath, Fault> {
-    if let Some(drv) = recorded {
-        return Ok(drv.clone());
-    }
-    let store = std::env::var("NIX_STORE_DIR").unwrap_or_else(|_| "/nix/store".into());
-    format!("{store}/{base_name}")
-        .parse()
-        .map_err(|_| Fault::not_found(format!("“{base_name}” is not the name of a derivation.")))
-}
-
-/// Reads the derivation, if the store has it.
-pub async fn read_derivation(drv: &DrvPath) -> Result<Option<Derivation>, Fault> {
-    let path = drv.clone();
-    match web::block(move || Derivation::read(&path)).await.map_err(Fault::internal)? {
-        Ok(derivation) => Ok(Some(derivation)),
-        Err(DerivationError::Unreadable { .. }) => Ok(None),
-        Err(error @ DerivationError::Malformed { .. }) => {
-            tracing::warn!("{error}");
-            Ok(None)
-        }
-    }
-}
-
-/// `GET /drv/{hash}-{name}.drv`
-pub async fn derivation(
-    site: web::Data<Site>,
-    base_name: web::Path<String>,
-    query: web::Query<DerivationQuery>,
-    actor: Actor,
-) -> Page {
-    let attempts = site.house.db.attempts(&base_name).await?;
-    let drv = derivation_path(&base_name, attempts.first().map(|row| &row.drv))?;
-    let logs = site.house.logs.attempts(&base_name).iter().rev().map(ToString::to_string).collect::<Vec<_>>();
-    let derivation = read_derivation(&drv).await?;
-    if attempts.is_empty() && logs.is_empty() && derivation.is_none() && !is_known(&site, &drv).await? {
-        return Err(Fault::not_found(format!("Nothing is known of {drv}.")));
-    }
-    let from = match query.from.as_deref() {
-        None | Some("") => None,
-        Some(from) => {
-            Some(from.parse::<u64>().map_err(|_| Fault::bad_request(format!("“{from}” is not the number of a line.")))?)
-        }
-    };
-    let lines = site.house.logs.page(&base_name, query.attempt.as_deref(), from, LINES as u64);
-    let log = lines.await.map_err(Fault::internal)?;
-    if let (None, Some(attempt)) = (&log, &query.attempt) {
-        return Err(Fault::not_found(format!("There is no log of an attempt at {attempt} to build {}.", drv.name())));
-    }
-    let text = log.as_ref().map(|log| String::from_utf8_lossy(&log.text));
-    let time = log.as_ref().map(|log| log.attempt.to_string());
-    let log = match (&log, &text, &time) {
-        (Some(log), Some(text), Some(time)) => Some(log_view(log, text, time)),
-        _ => None,
-    };
-    let remembered = site.house.db.outcomes(std::slice::from_ref(&drv)).await?.remove(&drv);
-    with_orders(&actor, actor.nobody_because(), |visitor| {
-        derivation_page(&DerivationPage {
-            drv: &drv,
-            attempts: &attempts,
-            logs: &logs,
-            log,
-            derivation: derivation.as_ref(),
-            remembered: remembered.as_ref(),
-            visitor,
-            now: Timestamp::now(),
-        })
-    })
-}
-
 /// A page with buttons that order something.
-fn with_orders(actor: &Actor, may_not: Option<&str>, page: impl FnOnce(Visitor<'_>) -> Markup) -> Page {
+pub fn with_orders(actor: &Actor, may_not: Option<&str>, page: impl FnOnce(Visitor<'_>) -> Markup) -> Page {
     let page = page(Visitor { csrf: actor.form_token(), may_not });
     let mut answer = HttpResponse::Ok();
     if let Some(cookie) = actor.form_cookie() {
         answer.insert_header((SET_COOKIE, cookie));
     }
     Ok(answer.content_type("text/html; charset=utf-8").body(page.into_string()))
-}
-
-/// Remembered as failed, though the log and the derivation are gone.
-async fn is_known(site: &Site, drv: &DrvPath) -> Result<bool, Fault> {
-    Ok(!site.house.db.outcomes(std::slice::from_ref(drv)).await?.is_empty())
-}
-
-/// Without a line asked for it is the end: that is where the error is.
-fn log_view<'a>(log: &'a LogPage, text: &'a str, attempt: &'a str) -> LogView<'a> {
-    LogView {
-        attempt,
-        first: log.first as usize,
-        lines: super::view::ansi::split(text).collect(),
-        total: log.total as usize,
-        offset: log.offset,
-        live: log.live && log.offset == log.length,
-        phases: &log.phases,
-    }
 }
 
 /// `GET /queue`

@@ -7,14 +7,12 @@ use super::{Fault, LogUrls};
 use crate::actors::evaluator::Derivations;
 use crate::actors::scheduler::{Retry, Settled, Target, Want};
 use crate::domain::{DrvPath, Job, Outcome, Side};
-use crate::review::decisive::Excerpt;
+use crate::review::decisive::{Excerpt, SEARCHED_LINES};
 use crate::review::{DetailKey, Fact};
 use crate::store::logs::LogRange;
 
 /// Lines of a failed build's log that the report shows.
 const TAIL_LINES: usize = 25;
-/// Lines at the end of a log among which the decisive ones are looked for.
-const SEARCHED_LINES: u64 = 5_000;
 
 impl Run {
     /// Head first; then of the base what the categories still need.

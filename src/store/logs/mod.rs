@@ -5,6 +5,7 @@
 //! memory, however much a build prints and however slow its readers are.
 
 mod attempt;
+mod find;
 mod follow;
 mod frames;
 mod index;
@@ -24,6 +25,7 @@ use futures_util::Stream;
 use serde::{Deserialize, Serialize};
 
 pub use attempt::{AttemptTime, AttemptTimeError};
+pub use find::Found;
 pub use writer::LogWriter;
 
 use crate::domain::DrvPath;
@@ -179,6 +181,28 @@ impl Logs {
         count: u64,
     ) -> io::Result<Option<LogPage>> {
         self.with(drv_base_name, attempt, move |log| log.page(first, count)).await
+    }
+
+    /// The page of `count` lines with this line on it, as full as can be. `None` as for [`Logs::read`].
+    pub async fn page_with(
+        &self,
+        drv_base_name: &str,
+        attempt: Option<&str>,
+        line: u64,
+        count: u64,
+    ) -> io::Result<Option<LogPage>> {
+        self.with(drv_base_name, attempt, move |log| log.page_with(line, count)).await
+    }
+
+    /// The lines in which `look` sees something: `most` of them at most, from the first line on. `None` as for [`Logs::read`].
+    pub async fn find<T: Send + 'static>(
+        &self,
+        drv_base_name: &str,
+        attempt: Option<&str>,
+        most: usize,
+        look: impl FnMut(&str) -> Option<T> + Send + 'static,
+    ) -> io::Result<Option<Found<T>>> {
+        self.with(drv_base_name, attempt, move |log| log.find(most, look)).await
     }
 
     async fn with<T: Send + 'static>(

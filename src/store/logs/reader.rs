@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::frames::Frame;
 use super::index::{Entry, Index, line_ends};
 use super::live::Moment;
-use super::{Key, LogPage, LogPlace, LogRange, LogText, Shelf};
+use super::{AttemptTime, Key, LogPage, LogPlace, LogRange, LogText, Shelf};
 
 /// Bytes of text on one page: lines may be long.
 const PAGE: u64 = 4 << 20;
@@ -41,7 +41,11 @@ impl Log {
         Ok(Some(Self { key, file, index, memory, live: !ended }))
     }
 
-    fn length(&self) -> u64 {
+    pub fn attempt(&self) -> AttemptTime {
+        self.key.attempt
+    }
+
+    pub fn length(&self) -> u64 {
         self.index.text() + self.memory.iter().map(|bytes| bytes.len() as u64).sum::<u64>()
     }
 
@@ -88,6 +92,12 @@ impl Log {
         Ok(LogPage { attempt: self.key.attempt, first, total, text, offset: end, length, live: self.live, phases })
     }
 
+    /// With `line` on it, and what led to it before.
+    pub fn page_with(&mut self, line: u64, count: u64) -> io::Result<LogPage> {
+        let last_full = (self.lines() + 1).saturating_sub(count);
+        self.page(Some(line.saturating_sub(count / 4).min(last_full).max(1)), count)
+    }
+
     /// Where the text behind the first `n` lines begins.
     fn after_line(&mut self, n: u64) -> io::Result<u64> {
         if n == 0 {
@@ -109,7 +119,7 @@ impl Log {
         Ok(offset)
     }
 
-    fn bytes(&mut self, begin: u64, end: u64) -> io::Result<Vec<u8>> {
+    pub fn bytes(&mut self, begin: u64, end: u64) -> io::Result<Vec<u8>> {
         let (start, entries) = self.index.span(begin, end.saturating_sub(begin));
         let mut bytes = read_span(&mut self.file, entries)?;
         let mut start = if entries.is_empty() { self.index.text() } else { start };

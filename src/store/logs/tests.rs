@@ -75,6 +75,28 @@ async fn a_log_is_read_in_parts_while_it_is_written_and_after() {
 }
 
 #[tokio::test]
+async fn a_whole_log_is_searched_while_it_is_written_and_after() {
+    let world = World::new();
+    let mut log = world.begin(FIRST);
+    // several pieces, whose ends cut lines
+    for n in 1..=9_000 {
+        log.line(None, format!("{n} {}", "x".repeat(997)).as_bytes());
+    }
+    let search = async |most: usize| {
+        let look = move |line: &str| line.split(' ').next().filter(|n| n.ends_with("500")).map(str::to_owned);
+        world.logs.find(ID, None, most, look).await.unwrap().unwrap()
+    };
+    let live = search(20).await;
+    log.finish().unwrap();
+    let found = search(20).await;
+    assert_eq!(live, found);
+    let lines = (0..9).map(|n| n * 1_000 + 500).map(|n| (n, n.to_string())).collect::<Vec<_>>();
+    assert_eq!((found.hits.as_slice(), found.searched, found.stopped), (lines.as_slice(), 9_000, false));
+    let first = search(2).await;
+    assert_eq!((first.hits.as_slice(), first.searched, first.stopped), (&lines[..2], 1_500, true));
+}
+
+#[tokio::test]
 async fn the_latest_attempt_is_meant_unless_one_is_named() {
     let world = World::new();
     for (attempt, line) in [(FIRST, "old"), (SECOND, "new")] {

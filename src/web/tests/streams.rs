@@ -35,7 +35,7 @@ async fn a_log_is_read_whole_from_its_end_and_from_anywhere() {
     let (status, page) = world.get(&format!("/drv/{id}")).await;
     assert_eq!(status, StatusCode::OK);
     assert!(
-        page.contains("<li id=\"L2\"><a href=\"#L2\">2</a><span><span class=\"f1\">two &lt;b&gt;</span></span></li>"),
+        page.contains("<a href=\"?attempt=20261120T124000.123Z&amp;line=2#L2\">2</a><span><span class=\"f1\">two &lt;b&gt;</span></span></li>"),
         "{page}"
     );
     assert!(page.contains("builder failed") && page.contains("2.5 s") && !page.contains("data-follow"));
@@ -54,6 +54,23 @@ async fn a_long_log_opens_at_its_end_and_says_what_it_shows() {
     assert!(page.contains("Lines 3,001–5,000 of 5,000") && page.contains(">line 5000<") && !page.contains(">line 3000<"));
     let (_, page) = world.get(&format!("/drv/{id}?from=1")).await;
     assert!(page.contains("Lines 1–2,000 of 5,000") && page.contains(">line 1<"));
+    // a line is in the middle of what is around it, and near an end the page is full nevertheless
+    for (line, shown) in
+        [(2_700, "Lines 2,200–4,199"), (4_990, "Lines 3,001–5,000"), (3, "Lines 1–2,000"), (9_999, "Lines 3,001–5,000")]
+    {
+        let (_, page) = world.get(&format!("/drv/{id}?line={line}")).await;
+        assert!(page.contains(shown), "{line}: {page}");
+    }
+    assert_eq!(world.get(&format!("/drv/{id}?line=x")).await.0, StatusCode::BAD_REQUEST);
+    // the whole log is searched, not only the page
+    let (_, page) = world.get(&format!("/drv/{id}?find=LINE+49")).await;
+    assert!(
+        page.contains("111 lines have “LINE 49”.") && page.contains("&amp;line=49&amp;find=LINE%2049#L49\">49</a>"),
+        "{page}"
+    );
+    let (_, page) = world.get(&format!("/drv/{id}?find=line")).await;
+    assert!(page.contains("200 lines have “line” among the first 200 of 5,000"), "{page}");
+    assert_eq!(world.get(&format!("/drv/{id}?find={}", "x".repeat(201))).await.0, StatusCode::BAD_REQUEST);
 }
 
 #[actix_web::test]
@@ -75,10 +92,9 @@ async fn a_log_is_followed_while_it_grows_to_its_end() {
     assert!(events.contains(phase), "{events}");
     let events = events.replace(phase, "");
     let (_, page) = world.get(&format!("/drv/{id}")).await;
-    assert!(
-        page.contains("<a href=\"#L3\">installPhase</a>") && page.contains("id=\"L3\" data-phase=\"installPhase\""),
-        "{page}"
-    );
+    assert!(page.contains("line=3#L3\">installPhase</a>"), "{page}");
+    let phase = &page[page.find("<details class=\"phase\" open><summary><b>installPhase</b> ").expect("the phase")..];
+    assert!(phase.contains("1 line<") && phase.contains("<li id=\"L3\">") && !phase.contains("id=\"L2\""), "{page}");
     let data = events.lines().filter_map(|line| line.strip_prefix("data: ")).filter(|line| !line.is_empty()).collect::<Vec<_>>();
     assert_eq!(data, ["two", "three", "{\"bytes\":14}"], "{events}");
 

@@ -1,38 +1,24 @@
 //! One derivation: how its attempts ended, its log, what it is made of.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::ansi;
 use super::icons::{Icon, icon};
 use super::layout::{Frame, Place, page};
+use super::log::{LogView, log};
 use super::order::{Order, may_not, order};
-use super::parts::{Tone, ago, bytes, chip, count, drv_link, outcome_chip, query_value, seconds, thousands};
+use super::parts::{
+    Tone, ago, branch_href, bytes, chip, count, decision_chip, drv_link, outcome_chip, pull_href, query_value, seconds,
+};
 use super::review::Visitor;
 use crate::build::Usage;
-use crate::db::{AttemptRow, Remembered};
-use crate::domain::DrvPath;
+use crate::db::{AttemptRow, Named, Remembered, ReviewRow};
+use crate::domain::{DrvPath, StorePath};
+use crate::store::PathInfo;
 use crate::store::derivation::Derivation;
-use crate::store::logs::Phase;
-
-/// Lines of a log on one page.
-pub const LINES: usize = 2000;
-
-/// The part of a log that a page shows.
-pub struct LogView<'a> {
-    pub attempt: &'a str,
-    /// Of the first line shown, from 1.
-    pub first: usize,
-    pub lines: Vec<&'a str>,
-    /// Lines of the whole log so far.
-    pub total: usize,
-    /// Where the text that is not on the page yet begins, in bytes.
-    pub offset: u64,
-    /// Its end is on the page, and the build still runs.
-    pub live: bool,
-    /// Of the whole log.
-    pub phases: &'a [Phase],
-}
 
 pub struct DerivationPage<'a> {
     pub drv: &'a DrvPath,
@@ -43,6 +29,12 @@ pub struct DerivationPage<'a> {
     pub log: Option<LogView<'a>>,
     /// `None`: it is not in the store (any more).
     pub derivation: Option<&'a Derivation>,
+    /// Its outputs that the store has. `None`: the store can't be asked.
+    pub outputs: Option<&'a BTreeMap<StorePath, PathInfo>>,
+    /// That it was built for, newest first.
+    pub reviews: &'a [ReviewRow],
+    /// The attributes of base branches that it is or was.
+    pub names: &'a [Named],
     /// What is remembered of it: it is not built again until somebody asks, or that has expired.
     pub remembered: Option<&'a Remembered>,
     pub visitor: Visitor<'a>,
@@ -63,9 +55,12 @@ pub fn derivation_page(view: &DerivationPage<'_>) -> Markup {
         }
         (remembered(view))
         (attempts(view))
-        (log(view))
+        @if let Some(shown) = &view.log { (log(drv, shown)) }
         div.columns {
             (made_of(view))
+            (outputs(view))
+            (needed_by(view))
+            (names(view))
             (reproduce(drv))
         }
     };
@@ -181,97 +176,6 @@ fn log_link(drv: &DrvPath, time: &str, shown: Option<&str>) -> Markup {
     }
 }
 
-fn log(view: &DerivationPage<'_>) -> Markup {
-    html! {
-        @if let Some(log) = &view.log {
-            @let raw = format!("/api/logs/{}/{}", query_value(view.drv.base_name()), query_value(log.attempt));
-            section.panel aria-labelledby="log-title" {
-                div.panel-head {
-                    h2 #log-title { "Log" }
-                    @if log.live { span #log-grows { (chip(Tone::Info, Icon::Running, "grows")) } }
-                    span.muted #log-count { (count(log.total as u64, "line", "lines")) }
-                    span.end.chips {
-                        @if log.live { label.needs-script { input #follow type="checkbox" checked; " follow its end" } }
-                        a href=(raw) { "raw" }
-                    }
-                }
-                (phases(view.drv, log))
-                (parts_of(view.drv, log))
-                div #log data-lines=(log.first + log.lines.len() - 1) data-follow=[log.live.then(|| format!("{raw}?offset={}", log.offset))] {
-                    @if log.total == 0 && !log.live { p.empty { "The log is empty." } }
-                    @else { (numbered(log)) }
-                }
-                p.log-end #log-end role="status" {
-                    @if log.live { "The build is running." } @else { "The log ends here." }
-                }
-            }
-        }
-    }
-}
-
-/// A long log is shown in parts; says which.
-fn parts_of(drv: &DrvPath, log: &LogView<'_>) -> Markup {
-    let href = |from: usize| format!("/drv/{}?attempt={}&from={from}#log", drv.base_name(), query_value(log.attempt));
-    let last = log.first + log.lines.len();
-    html! {
-        @if log.lines.len() < log.total {
-            nav.pager aria-label="Parts of the log" {
-                span { "Lines " (thousands(log.first as u64)) "–" (thousands(last as u64 - 1)) " of " (thousands(log.total as u64)) }
-                span.end {
-                    @if log.first > 1 {
-                        a.button href=(href(1)) { "First" }
-                        a.button rel="prev" href=(href(log.first.saturating_sub(LINES).max(1))) { "Earlier" }
-                    }
-                    @if last <= log.total {
-                        a.button rel="next" href=(href(last)) { "Later" }
-                        a.button href=(href(log.total.saturating_sub(LINES) + 1)) { "End" }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Where the builder's phases begin, each a link to its first line; new ones are added as the log grows.
-fn phases(drv: &DrvPath, log: &LogView<'_>) -> Markup {
-    html! {
-        nav.phases aria-label="Phases" #phases hidden[log.phases.is_empty()] {
-            span { "Phases" }
-            ol {
-                @for phase in log.phases { li { a href=(phase_href(drv, log, phase)) { (phase.name) } } }
-            }
-        }
-    }
-}
-
-/// On this page, or on the one where it is.
-fn phase_href(drv: &DrvPath, log: &LogView<'_>, phase: &Phase) -> String {
-    let here =
-        (log.first..log.first + log.lines.len()).contains(&(phase.line as usize)) || log.live && phase.line as usize >= log.first;
-    let elsewhere = if here {
-        String::new()
-    } else {
-        format!("/drv/{}?attempt={}&from={}", drv.base_name(), query_value(log.attempt), phase.line)
-    };
-    format!("{elsewhere}#L{}", phase.line)
-}
-
-fn numbered(log: &LogView<'_>) -> Markup {
-    let mut style = ansi::Style::default();
-    let mut phases = log.phases.iter().skip_while(|phase| (phase.line as usize) < log.first).peekable();
-    html! {
-        div.log.whole tabindex="0" role="group" aria-labelledby="log-title" {
-            ol {
-                @for (number, line) in (log.first..).zip(&log.lines) {
-                    // of those that print nothing, the last
-                    @let begun = std::iter::from_fn(|| phases.next_if(|phase| phase.line as usize == number)).last();
-                    li #{ "L" (number) } data-phase=[begun.map(|phase| &phase.name)] { a href={ "#L" (number) } { (number) } span { (ansi::line(line, &mut style)) } }
-                }
-            }
-        }
-    }
-}
-
 fn made_of(view: &DerivationPage<'_>) -> Markup {
     html! {
         section.panel aria-labelledby="made-title" {
@@ -283,10 +187,6 @@ fn made_of(view: &DerivationPage<'_>) -> Markup {
                         dl.pairs {
                             dt { "System" } dd { (derivation.system) }
                             dt { "Builder" } dd { code { (derivation.builder) } }
-                            @for (name, output) in &derivation.outputs {
-                                dt { "Output " (name) }
-                                dd { @match &output.path { Some(path) => code { (path) }, None => "known after the build" } @if output.fixed { " " (chip(Tone::Quiet, Icon::Check, "fixed by a hash")) } }
-                            }
                         }
                         @if !derivation.input_drvs.is_empty() {
                             details #inputs {
@@ -299,6 +199,83 @@ fn made_of(view: &DerivationPage<'_>) -> Markup {
                                 summary { (count(derivation.input_srcs.len() as u64, "source", "sources")) }
                                 ul { @for source in &derivation.input_srcs { li { code { (source) } } } }
                             }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn outputs(view: &DerivationPage<'_>) -> Markup {
+    html! {
+        @if let Some(derivation) = view.derivation {
+            section.panel #outputs aria-labelledby="outputs-title" {
+                div.panel-head { h2 #outputs-title { "Outputs" } }
+                div.panel-body {
+                    @for (name, output) in &derivation.outputs {
+                        div.output {
+                            p {
+                                b { (name) } " "
+                                @match &output.path { Some(path) => code { (path) }, None => span.muted { "known after the build" } }
+                                @if output.fixed { " " (chip(Tone::Quiet, Icon::Check, "fixed by a hash")) }
+                            }
+                            @if let Some(path) = &output.path { (in_store(view, path)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn in_store(view: &DerivationPage<'_>, path: &StorePath) -> Markup {
+    let info = view.outputs.map(|outputs| outputs.get(path));
+    html! {
+        @match info {
+            None => p.muted { "The Nix daemon does not answer: its size is not known now." },
+            Some(None) => p.muted { "Not in the store." },
+            Some(Some(info)) if info.references.is_empty() => p { (bytes(info.nar_bytes)) span.muted { " · refers to nothing" } },
+            Some(Some(info)) => details {
+                summary { (bytes(info.nar_bytes)) " · refers to " (count(info.references.len() as u64, "path", "paths")) }
+                ul { @for reference in &info.references { li { @if reference == path { "itself" } @else { code { (reference) } } } } }
+            },
+        }
+    }
+}
+
+fn needed_by(view: &DerivationPage<'_>) -> Markup {
+    html! {
+        @if !view.reviews.is_empty() {
+            section.panel #needed-by aria-labelledby="needed-title" {
+                div.panel-head { h2 #needed-title { "Built for" } span.muted { (count(view.reviews.len() as u64, "review", "reviews")) } }
+                ul.panel-body {
+                    @for row in view.reviews {
+                        li {
+                            @match row.number {
+                                Some(number) => a href={ (pull_href(&row.repository, number)) "?review=" (row.id) } { (row.repository) " #" (number) },
+                                None => a href={ "/reviews/" (row.id) } { (row.repository) },
+                            }
+                            " " (decision_chip(row.decision)) " "
+                            span.muted { "head " code { (row.head_rev.short()) } ", " (ago(row.created_at, view.now)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn names(view: &DerivationPage<'_>) -> Markup {
+    html! {
+        @if !view.names.is_empty() {
+            section.panel #names aria-labelledby="names-title" {
+                div.panel-head { h2 #names-title { "On branches" } }
+                ul.panel-body {
+                    @for name in view.names {
+                        li {
+                            a.mono href={ (branch_href(&name.of.repository, &name.of.branch)) "?attr=" (query_value(&name.attr.to_string())) } { (name.attr) }
+                            span.muted { @if name.still { " on " } @else { " once on " } (name.of.branch) " of " (name.of.repository) ", " (name.system) }
                         }
                     }
                 }

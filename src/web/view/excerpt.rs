@@ -3,8 +3,7 @@
 use maud::{Markup, html};
 
 use super::ansi;
-use super::derivation::LINES;
-use super::parts::query_value;
+use super::log;
 use crate::domain::DrvPath;
 use crate::review::decisive::Excerpt;
 
@@ -15,12 +14,7 @@ pub fn reaches_the_end(excerpt: &Excerpt) -> bool {
 
 /// The page of the log with this line on it, at this line.
 pub fn line_href(drv: &DrvPath, excerpt: &Excerpt, line: u64) -> String {
-    let attempt = query_value(&excerpt.attempt);
-    let from = match excerpt.total > LINES as u64 {
-        true => format!("&from={}", line.saturating_sub(LINES as u64 / 4).max(1)),
-        false => String::new(),
-    };
-    format!("/drv/{}?attempt={attempt}{from}#L{line}", drv.base_name())
+    log::line_href(drv, &excerpt.attempt, line)
 }
 
 /// At the line that decides.

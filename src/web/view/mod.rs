@@ -12,6 +12,7 @@ pub mod highlight;
 pub mod icons;
 pub mod layout;
 pub mod limiting;
+pub mod log;
 pub mod message;
 pub mod order;
 pub mod pager;

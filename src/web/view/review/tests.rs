@@ -88,7 +88,7 @@ fn a_failure_shows_its_cause_what_it_blocks_its_log_and_the_way_to_all_of_it() {
     );
     assert!(card.contains("class=\"f1 b\""), "the log's colours are kept");
     // the line that decides is marked, and its number leads to that very line of the whole log
-    assert!(card.contains("-libfoo-2.0.drv?attempt=20261120T124000.123Z&amp;from=2504#L3004\""), "{card}");
+    assert!(card.contains("-libfoo-2.0.drv?attempt=20261120T124000.123Z&amp;line=3004#L3004\""), "{card}");
     let decides = &card[card.find("<li class=\"decides\"").unwrap()..];
     assert!(decides[..decides.find("</li>").unwrap()].contains("src/parse.c:114:9: error:"));
     assert!(card.contains("-libfoo-2.0.drv#log\""));
