@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
 
 use super::pauses::{Pauses, Stop};
 use super::{Progresses, Tools};
@@ -45,6 +46,8 @@ impl Teller {
     }
 
     async fn tell_all(&self) -> Result<(), Stop> {
+        // when the next of many may be sent
+        let mut next = Instant::now();
         loop {
             let rows = self.tools.db.stale_check_runs(self.repository, AT_ONCE).await?;
             let labels = self.tools.db.stale_labels(self.repository).await?;
@@ -55,7 +58,20 @@ impl Teller {
             let (name, installation) = self.tools.db.github_repository(self.repository).await?.ok_or(Stop::Nobody)?;
             let sending = Sending { app: &app, name: &name, installation: InstallationId(installation) };
             for row in rows {
-                self.tell(&sending, row).await?;
+                if row.attr.is_none() {
+                    self.tell(&sending, row).await?;
+                    continue;
+                }
+                // before each of many the rows are read again: those of whole reviews are first, and wait for none of these
+                if Instant::now() < next {
+                    tokio::select! {
+                        () = sleep_until(next) => {}
+                        () = self.wake.notified() => {}
+                    }
+                } else if self.tell(&sending, row).await? == Tried::Yes {
+                    next = Instant::now() + BETWEEN;
+                }
+                break;
             }
             for row in labels {
                 self.label(&sending, row).await?;
@@ -63,14 +79,18 @@ impl Teller {
         }
     }
 
-    async fn tell(&self, sending: &Sending<'_>, row: CheckRunRow) -> Result<(), Stop> {
+    async fn tell(&self, sending: &Sending<'_>, row: CheckRunRow) -> Result<Tried, Stop> {
         let db = &self.tools.db;
-        let Some(run) = self.said(&row).await? else { return Ok(db.check_run_is_well(&row.key, row.stale).await?) };
+        let Some(run) = self.said(&row).await? else {
+            db.check_run_is_well(&row.key, row.stale).await?;
+            return Ok(Tried::No);
+        };
         let json = serde_json::to_vec(&run).map_err(|error| Stop::Trouble(error.to_string()))?;
         let told =
             Told { hash: data_encoding::HEXLOWER.encode(&Sha256::digest(&json)[..16]), is_over: run.is_over() }.to_string();
         if row.remote.is_some() && row.told.as_ref() == Some(&told) {
-            return Ok(db.check_run_is_well(&row.key, row.stale).await?);
+            db.check_run_is_well(&row.key, row.stale).await?;
+            return Ok(Tried::No);
         }
         if row.remote.is_none() && row.told.is_none() {
             db.check_run_is_being_created(&row.key).await?;
@@ -89,10 +109,7 @@ impl Teller {
             }
             Err(error) => return Err(Stop::Trouble(error.to_string())),
         }
-        if row.attr.is_some() {
-            tokio::time::sleep(BETWEEN).await;
-        }
-        Ok(())
+        Ok(Tried::Yes)
     }
 
     async fn label(&self, sending: &Sending<'_>, row: LabelRow) -> Result<(), Stop> {
@@ -133,6 +150,13 @@ impl Teller {
             report.changes.iter().find(|change| check::name_of(change) == row.key.name && change.attr.to_string() == *attr);
         Ok(change.map(|change| check::of_change(&review, &report, change, &page)))
     }
+}
+
+/// Whether GitHub was asked for anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tried {
+    Yes,
+    No,
 }
 
 /// What was told, as it is kept.
