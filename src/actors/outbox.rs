@@ -30,7 +30,7 @@ use teller::Teller;
 
 pub const MAILBOX: usize = 4096;
 
-/// How often the check run of a review may say that one more build ended. GitHub counts five thousand requests an hour.
+/// How often the check run of a review that builds may say something else. GitHub counts five thousand requests an hour.
 const PACE: Duration = Duration::from_secs(15);
 
 /// What ended longer ago is not told again after a restart. GitHub's own pages show nothing older without being asked.
@@ -58,6 +58,8 @@ pub struct Outbox {
     progresses: Progresses,
     /// Reviews whose progress is told in a moment.
     soon: HashSet<ReviewId>,
+    /// Reviews of which it is told that they build: their reports are another each second.
+    building: HashSet<ReviewId>,
     tellers: HashMap<u64, (Arc<Notify>, AbortOnDropHandle<()>)>,
 }
 
@@ -77,7 +79,7 @@ impl Progresses {
 
 impl Outbox {
     pub fn new(tools: Tools) -> Self {
-        Self { tools, progresses: Progresses::default(), soon: HashSet::new(), tellers: HashMap::new() }
+        Self { tools, progresses: Progresses::default(), soon: HashSet::new(), building: HashSet::new(), tellers: HashMap::new() }
     }
 
     /// Everything that may not have been told.
@@ -99,6 +101,16 @@ impl Outbox {
             Ok(None) => {}
             Err(error) => tracing::error!("what GitHub is to be told can't be stored: {error}"),
         }));
+    }
+
+    /// What goes on, once in a while.
+    fn tell_soon(&mut self, review: ReviewId, context: &mut Context<Self>) {
+        if self.soon.insert(review.clone()) {
+            context.run_later(PACE, move |outbox, context| {
+                outbox.soon.remove(&review);
+                outbox.tell_of(review, context);
+            });
+        }
     }
 
     fn wake(&mut self, repository: u64) {
@@ -157,6 +169,13 @@ impl StreamHandler<Result<Event, BroadcastStreamRecvError>> for Outbox {
     fn handle(&mut self, event: Result<Event, BroadcastStreamRecvError>, context: &mut Context<Self>) {
         match event {
             Ok(Event::Review { id, state, .. }) => {
+                if state == State::Building {
+                    if !self.building.insert(id.clone()) {
+                        return self.tell_soon(id, context);
+                    }
+                } else {
+                    self.building.remove(&id);
+                }
                 if !matches!(state, State::Evaluating | State::Building) {
                     self.progresses.forget(&id);
                 }
@@ -164,12 +183,7 @@ impl StreamHandler<Result<Event, BroadcastStreamRecvError>> for Outbox {
             }
             Ok(Event::Builds { id, done, total, failed, .. }) => {
                 self.progresses.put(id.clone(), Progress { done, total, failed });
-                if self.soon.insert(id.clone()) {
-                    context.run_later(PACE, move |outbox, context| {
-                        outbox.soon.remove(&id);
-                        outbox.tell_of(id, context);
-                    });
-                }
+                self.tell_soon(id, context);
             }
             Ok(_) => {}
             Err(BroadcastStreamRecvError::Lagged(_)) => self.look_around(context),
