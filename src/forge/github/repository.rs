@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, try_join_all};
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt, StreamExt};
 use jiff::Timestamp;
@@ -26,6 +26,9 @@ use crate::git::{GitError, Mirror, Repository};
 const SETTLING: Duration = Duration::from_secs(2);
 /// And how often in a row; then the next hint or the timer has it looked at.
 const PATIENCE: u32 = 5;
+
+/// Questions about people that are on their way at once.
+const ASKED_AT_ONCE: usize = 8;
 
 pub struct GitHubForge {
     app: Arc<App>,
@@ -130,6 +133,22 @@ struct Fate {
     merged_at: Option<Timestamp>,
 }
 
+impl Pull {
+    fn is_from_here(&self) -> bool {
+        self.head.repo.as_ref().is_some_and(|head| head.id == self.base.repo.id)
+    }
+
+    /// Who opened it from a fork of their own: that says nothing of commits that another pushes to theirs.
+    fn contributor(&self) -> Option<&Account> {
+        self.user.as_ref().filter(|author| self.head.user.as_ref().is_some_and(|owner| owner.id == author.id))
+    }
+
+    /// Nobody else is given a permission by GitHub.
+    fn is_of_member(&self) -> bool {
+        matches!(self.author_association.as_str(), "OWNER" | "MEMBER" | "COLLABORATOR")
+    }
+}
+
 impl GitHubForge {
     pub async fn open(app: Arc<App>, listed: Listed) -> Result<Self, ForgeError> {
         // by number: the mirror stays where it is when the repository gets another name
@@ -182,6 +201,7 @@ impl GitHubForge {
         let Some(base) = bases.get(&facts.default_branch).cloned() else {
             return Err(ForgeError::Empty { repository: self.name.clone() });
         };
+        let writers = self.writers(&pulls).await?;
         let mut changes = Vec::with_capacity(pulls.len());
         let mut used = HashMap::with_capacity(pulls.len());
         let open: BTreeSet<u64> = pulls.iter().map(|pull| pull.number).collect();
@@ -194,7 +214,7 @@ impl GitHubForge {
             }
             let lines = self.lines(&base, &head).await?;
             used.insert((base.clone(), head.clone()), lines);
-            let origin = self.origin(&pull).await?;
+            let origin = origin(&pull, &writers);
             changes.push(Change {
                 number: Number::Given(pull.number),
                 standing: Standing::Open(Box::new(open_change(pull, origin, head, base, lines))),
@@ -269,23 +289,17 @@ impl GitHubForge {
         Ok(Lines { additions: stat.additions, deletions: stat.deletions })
     }
 
-    async fn origin(&self, pull: &Pull) -> Result<Origin, GitHubError> {
-        if pull.head.repo.as_ref().is_some_and(|head| head.id == pull.base.repo.id) {
-            return Ok(Origin::Here);
+    /// Who of those whose permission counts may write. Each is asked about once: as good as every pull request may be somebody's.
+    async fn writers(&self, pulls: &[Pull]) -> Result<BTreeSet<u64>, GitHubError> {
+        let asked = pulls.iter().filter(|pull| !pull.is_from_here() && pull.is_of_member());
+        let asked: BTreeMap<u64, &Account> = asked.filter_map(|pull| pull.contributor().map(|who| (who.id, who))).collect();
+        let asked: Vec<&Account> = asked.into_values().collect();
+        let mut writers = BTreeSet::new();
+        for some in asked.chunks(ASKED_AT_ONCE) {
+            let may = try_join_all(some.iter().map(|who| self.may_write(who))).await?;
+            writers.extend(some.iter().zip(may).filter(|(_, may)| *may).map(|(who, _)| who.id));
         }
-        let stranger = Origin::Fork(Contributor { account: None, relation: Relation::Stranger });
-        // who opened it says nothing of commits that another pushes to their own fork
-        let (Some(author), Some(owner)) = (&pull.user, &pull.head.user) else { return Ok(stranger) };
-        if author.id != owner.id {
-            return Ok(stranger);
-        }
-        let relation = match pull.author_association.as_str() {
-            "OWNER" | "MEMBER" | "COLLABORATOR" if self.may_write(author).await? => Relation::Writer,
-            "OWNER" | "MEMBER" | "COLLABORATOR" => Relation::Member,
-            // nobody else is given a permission by GitHub
-            _ => Relation::Stranger,
-        };
-        Ok(Origin::Fork(Contributor { account: Some(author.id), relation }))
+        Ok(writers)
     }
 
     pub(super) async fn may_write(&self, author: &Account) -> Result<bool, GitHubError> {
@@ -334,6 +348,21 @@ fn open_change(pull: Pull, origin: Origin, head: CommitId, base: CommitId, lines
         additions: lines.additions,
         deletions: lines.deletions,
     }
+}
+
+fn origin(pull: &Pull, writers: &BTreeSet<u64>) -> Origin {
+    if pull.is_from_here() {
+        return Origin::Here;
+    }
+    let Some(author) = pull.contributor() else {
+        return Origin::Fork(Contributor { account: None, relation: Relation::Stranger });
+    };
+    let relation = match pull.is_of_member() {
+        true if writers.contains(&author.id) => Relation::Writer,
+        true => Relation::Member,
+        false => Relation::Stranger,
+    };
+    Origin::Fork(Contributor { account: Some(author.id), relation })
 }
 
 /// A name as part of an address; slashes stay.
