@@ -2,6 +2,7 @@
 
 #[path = "../support/appliance.rs"]
 mod appliance;
+mod calls;
 mod checks;
 mod commands;
 mod deeds;

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use super::{APP, INES, INSTALLATION, Remote, STRANGER, State, User, World, answers, checks, comments, described, git, reviews};
 
 /// A page of GitHub's is a hundred; stories are shorter.
-const PAGE: usize = 2;
+pub const PAGE: usize = 2;
 
 pub async fn answer(world: web::Data<Mutex<World>>, request: HttpRequest, body: web::Bytes) -> HttpResponse {
     let Some(path) = request.path().strip_prefix("/api/v3") else {
@@ -168,7 +168,7 @@ fn answer_to(world: &mut World, request: &HttpRequest, path: &str, body: &Value)
     match parts[..] {
         ["installation", "repositories"] => {
             let all: Vec<Value> = world.remotes.iter().map(answers::repository).collect();
-            let (page, link) = page(request, &all);
+            let (page, link) = page(request, &all, PAGE);
             Ok(Said { status: 200, value: json!({"total_count": all.len(), "repositories": page}), link })
         }
         ["repos", owner, name, ref rest @ ..] => {
@@ -270,7 +270,7 @@ fn of_repository(
             assert!(request.query_string().contains("state=open"));
             let open = remote.pulls.values().filter(|pull| pull.state == State::Open);
             let all: Vec<Value> = open.map(|pull| answers::pull(remote, pull)).collect();
-            let (page, link) = page(request, &all);
+            let (page, link) = page(request, &all, remote.page);
             Ok(Said { status: 200, value: page.into(), link })
         }
         ["pulls", number] => match number.parse().ok().and_then(|number: u64| remote.pulls.get(&number)) {
@@ -322,12 +322,12 @@ fn merge(remote: &mut Remote, number: u64, person: Option<User>, body: &Value) -
     ok(json!({"sha": pull.head, "merged": true, "message": "Pull Request successfully merged"}))
 }
 
-pub(super) fn page(request: &HttpRequest, all: &[Value]) -> (Vec<Value>, Option<String>) {
+pub(super) fn page(request: &HttpRequest, all: &[Value], most: usize) -> (Vec<Value>, Option<String>) {
     let query = query(request);
     assert_eq!(query["per_page"], "100");
     let number: usize = query["page"].parse().unwrap();
-    let page = all.iter().skip((number - 1) * PAGE).take(PAGE).cloned().collect();
-    let next = (all.len() > number * PAGE).then(|| format!("<http://github.example/?page={}>; rel=\"next\"", number + 1));
+    let page = all.iter().skip((number - 1) * most).take(most).cloned().collect();
+    let next = (all.len() > number * most).then(|| format!("<http://github.example/?page={}>; rel=\"next\"", number + 1));
     (page, next)
 }
 

@@ -1,5 +1,7 @@
 //! Check runs, with all that they ever said.
 
+use std::time::Instant;
+
 use actix_web::HttpRequest;
 use serde_json::{Value, json};
 
@@ -11,6 +13,7 @@ pub struct CheckRun {
     pub id: u64,
     pub head: String,
     pub name: String,
+    pub created: Instant,
     /// What it said, one after the other.
     pub said: Vec<Value>,
 }
@@ -44,7 +47,8 @@ pub(super) fn answer(remote: &mut Remote, request: &HttpRequest, rest: &[&str], 
         ("POST", ["check-runs"]) => {
             let id = 9000 + remote.checks.len() as u64;
             let word = |name: &str| body[name].as_str().unwrap().to_owned();
-            remote.checks.push(CheckRun { id, head: word("head_sha"), name: word("name"), said: vec![body.clone()] });
+            let (head, name, created_now) = (word("head_sha"), word("name"), Instant::now());
+            remote.checks.push(CheckRun { id, head, name, created: created_now, said: vec![body.clone()] });
             created(remote.checks.last().unwrap().answer())
         }
         ("PATCH", ["check-runs", id]) => match remote.checks.iter_mut().find(|run| run.id.to_string() == *id) {

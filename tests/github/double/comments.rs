@@ -65,12 +65,12 @@ pub(super) fn answer(remote: &mut Remote, request: &HttpRequest, rest: &[&str], 
         ("GET", ["issues", number, "comments"]) => {
             let of = remote.comments.iter().filter(|comment| comment.number.to_string() == *number);
             let all: Vec<Value> = of.map(Comment::answer).collect();
-            let (page, link) = page(request, &all);
+            let (page, link) = page(request, &all, remote.page);
             Ok(Said { status: 200, value: page.into(), link })
         }
         ("GET", ["issues", number, "labels"]) => {
             let all: Vec<Value> = listed(remote.labels.get(&number.parse::<u64>().unwrap()));
-            let (page, link) = page(request, &all);
+            let (page, link) = page(request, &all, remote.page);
             Ok(Said { status: 200, value: page.into(), link })
         }
         ("POST", ["issues", number, "labels"]) => {

@@ -91,6 +91,8 @@ pub struct Remote {
     /// How it was merged: `merge 1: message`.
     pub merged: Vec<String>,
     pub methods: [bool; 3],
+    /// How many of its things are on a page of a list.
+    pub page: usize,
     /// Of pull requests.
     pub labels: BTreeMap<u64, Vec<String>>,
     /// Bare.
@@ -232,6 +234,7 @@ impl<'a> GitHub<'a> {
             protected: None,
             merged: Vec::new(),
             methods: [true; 3],
+            page: api::PAGE,
         });
         Hosted { github: self, id, work }
     }
@@ -345,6 +348,11 @@ impl Hosted<'_> {
 
     pub fn checks(&self) -> Vec<checks::CheckRun> {
         self.with(|remote| remote.checks.clone())
+    }
+
+    /// Its lists have pages of a hundred, as on GitHub.
+    pub fn full_pages(&self) {
+        self.with(|remote| remote.page = 100);
     }
 
     pub fn protect(&self, refusal: Option<(u16, &'static str)>) {

@@ -78,6 +78,6 @@ impl Hosted<'_> {
 
 pub(super) fn list(remote: &Remote, request: &HttpRequest, number: u64) -> Said {
     let of = remote.reviews.iter().filter(|review| review.number == number);
-    let (page, link) = page(request, &of.map(|review| review.answer("")).collect::<Vec<_>>());
+    let (page, link) = page(request, &of.map(|review| review.answer("")).collect::<Vec<_>>(), remote.page);
     Said { status: 200, value: page.into(), link }
 }
