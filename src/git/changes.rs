@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::repository::id;
+use super::raw::{EntryKind, RawEntry, RawHeader};
 use super::{GitError, Repository};
 use crate::domain::{ObjectId, TreeId};
 
@@ -14,37 +14,6 @@ pub struct RawChange {
     /// `None`: there was nothing.
     pub old: Option<RawEntry>,
     pub new: Option<RawEntry>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RawEntry {
-    pub kind: EntryKind,
-    pub id: ObjectId,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum EntryKind {
-    File,
-    Executable,
-    Link,
-    Directory,
-    /// Checked out as an empty directory.
-    Submodule,
-}
-
-impl EntryKind {
-    /// From a mode as git prints it. Old versions wrote files with other permissions; only the owner's bit counts.
-    pub(super) fn of_mode(mode: &str) -> Option<EntryKind> {
-        let mode = u32::from_str_radix(mode, 8).ok()?;
-        match mode & 0o170_000 {
-            0o100_000 if mode & 0o100 == 0 => Some(EntryKind::File),
-            0o100_000 => Some(EntryKind::Executable),
-            0o120_000 => Some(EntryKind::Link),
-            0o040_000 => Some(EntryKind::Directory),
-            0o160_000 => Some(EntryKind::Submodule),
-            _ => None,
-        }
-    }
 }
 
 /// Which tree of the two.
@@ -183,19 +152,9 @@ fn parse(listing: &[u8]) -> Result<BTreeMap<Vec<u8>, RawChange>, GitError> {
     let mut changes: BTreeMap<Vec<u8>, RawChange> = BTreeMap::new();
     let mut parts = listing.split(|byte| *byte == 0);
     while let Some(header) = parts.next().filter(|header| !header.is_empty()) {
-        let text = std::str::from_utf8(header).map_err(|_| odd(header))?;
-        let words: Vec<&str> = text.strip_prefix(':').unwrap_or_default().split(' ').collect();
-        let ([old_mode, new_mode, old_id, new_id, _], Some(path)) = (words.as_slice(), parts.next()) else {
+        let (Some(RawHeader { old, new, .. }), Some(path)) = (RawHeader::of(header), parts.next()) else {
             return Err(odd(header));
         };
-        let entry = |mode: &str, object: &str| match mode {
-            "000000" => Ok(None),
-            _ => {
-                let kind = EntryKind::of_mode(mode).ok_or_else(|| odd(header))?;
-                Ok(Some(RawEntry { kind, id: id(object)? }))
-            }
-        };
-        let (old, new) = (entry(old_mode, old_id)?, entry(new_mode, new_id)?);
         let path = path.to_vec();
         let change = changes.entry(path.clone()).or_insert(RawChange { path, old: None, new: None });
         // twice on one side: a tree with two entries of one name, which git refuses to check out

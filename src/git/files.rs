@@ -1,7 +1,7 @@
 //! Files that two trees differ in, renames found, as people read a change.
 
-use super::repository::id;
-use super::{EntryKind, GitError, RawEntry, Repository};
+use super::raw::{RawEntry, RawHeader};
+use super::{GitError, Repository};
 use crate::domain::TreeId;
 
 /// One file that differs.
@@ -59,22 +59,12 @@ fn parse(listing: &[u8]) -> Result<Vec<FileChange>, GitError> {
     let mut parts = listing.split(|byte| *byte == 0).peekable();
     let mut changes = Vec::new();
     while let Some(header) = parts.next_if(|part| part.first() == Some(&b':')) {
-        let text = std::str::from_utf8(header).map_err(|_| odd(header))?;
-        let words: Vec<&str> = text[1..].split(' ').collect();
-        let ([old_mode, new_mode, old_id, new_id, letter], Some(path)) = (words.as_slice(), parts.next()) else {
+        let (Some(RawHeader { old, new, moved }), Some(path)) = (RawHeader::of(header), parts.next()) else {
             return Err(odd(header));
         };
-        let entry = |mode: &str, object: &str| match mode {
-            "000000" => Ok(None),
-            _ => {
-                let kind = EntryKind::of_mode(mode).ok_or_else(|| odd(header))?;
-                Ok(Some(RawEntry { kind, id: id(object)? }))
-            }
-        };
-        let (old, new) = (entry(old_mode, old_id)?, entry(new_mode, new_id)?);
-        let (path, moved_from) = match letter.as_bytes().first() {
-            Some(b'R' | b'C') => (parts.next().ok_or_else(|| odd(header))?, Some(path.to_vec())),
-            _ => (path, None),
+        let (path, moved_from) = match moved {
+            true => (parts.next().ok_or_else(|| odd(header))?, Some(path.to_vec())),
+            false => (path, None),
         };
         changes.push(FileChange { path: path.to_vec(), moved_from, old, new, lines: None });
     }
