@@ -13,7 +13,7 @@ use super::report_text::Colour;
 use super::{Status, complain, report_text, signals, start_tracing};
 use crate::actors::evaluator::Reuse;
 use crate::actors::events::Events;
-use crate::actors::intake::new_id;
+use crate::actors::intake::begin::new_id;
 use crate::actors::open::{self, For};
 use crate::actors::recorder::idle::Idle;
 use crate::actors::reviewer::{Build, Done, Fault, Order, Records, Selection, WhichTree, Wishes};

@@ -7,7 +7,7 @@ use super::Tools;
 use super::answer::{Outcome, help};
 use crate::actors::house::ActionError;
 use crate::actors::intake::allow::Allow;
-use crate::actors::intake::{Cancel, RerunAs};
+use crate::actors::intake::orders::{Cancel, RerunAs};
 use crate::actors::outbox::pauses::Stop;
 use crate::actors::scheduler::Retry;
 use crate::db::{CommentRow, NewMerge};

@@ -7,7 +7,9 @@ use actix::{ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseAct
 
 use super::super::house::ActionError;
 use super::super::reviewer::Wishes;
-use super::{Intake, Visit, revision};
+use super::Intake;
+use super::begin::revision;
+use super::visit::Visit;
 use crate::db::DbError;
 use crate::domain::{CommitId, RepositoryName, ReviewId, UserId};
 use crate::forge::Forge;

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use actix::{ActorFutureExt, AsyncContext, Context, ContextFutureSpawner, Handler, Message, ResponseActFuture, WrapFuture};
 
-use super::{Intake, Reading, RerunAs, Unreadable, Visit, new_id};
+use super::begin::new_id;
+use super::orders::RerunAs;
+use super::visit::{Unreadable, Visit};
+use super::{Intake, Reading};
 use crate::actors::scheduler::Retry;
 use crate::db::{DbError, GitHubRepository, Visibility};
 use crate::domain::RepositoryName;

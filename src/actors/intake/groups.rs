@@ -1,6 +1,7 @@
 //! A merge queue's part of the intake: what it is about to land is reviewed on what it was made on, and given up with its branch.
 
-use super::{Visit, is_final, revision};
+use super::begin::{is_final, revision};
+use super::visit::Visit;
 use crate::actors::reviewer::Wishes;
 use crate::db::DbError;
 use crate::forge::{Forge, Group};

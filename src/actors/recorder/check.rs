@@ -9,7 +9,7 @@ use super::kept::keep;
 use super::{Recorder, Settled, Step};
 use crate::actors::evaluator::{Distrust, EvaluateError, InFull, What};
 use crate::actors::events::Event;
-use crate::actors::intake::{self, Seen};
+use crate::actors::intake::orders::{self, Seen};
 use crate::db::{EvalAlarm, NewEvalAlarm};
 use crate::domain::{Evaluation, ReviewId};
 use crate::eval::Evaluated;
@@ -136,7 +136,7 @@ impl Recorder {
                 self.evaluator.ask(Distrust { trace_key: alarm.trace_key.clone() }).await??;
                 self.agenda.distrusted(id);
             }
-            let again = intake::Distrust { alarm: id, summary: alarm.summary, system: alarm.system };
+            let again = orders::Distrust { alarm: id, summary: alarm.summary, system: alarm.system };
             match self.intake.ask(again).await?? {
                 Seen::All => self.db.settle_alarm(id).await?,
                 Seen::NotAll => all = Seen::NotAll,
