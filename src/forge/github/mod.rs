@@ -6,6 +6,7 @@
 mod checks;
 pub mod client;
 pub mod comments;
+mod contributors;
 pub mod credentials;
 pub mod deeds;
 pub mod event;

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::client::GitHubError;
-use super::repository::{Account, GitHubForge};
+use super::contributors::Account;
+use super::repository::GitHubForge;
 use crate::domain::CommitId;
 use crate::forge::opinion::{Opinion, Stance};
 

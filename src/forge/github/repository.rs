@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, try_join_all};
+use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt, StreamExt};
 use jiff::Timestamp;
@@ -14,21 +14,19 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::client::{As, GitHubError, InstallationId, Page};
+use super::contributors::{Account, origin};
 use super::event::RepositoryId;
 use super::queue::Queued;
 use super::{App, Listed};
 use crate::domain::{CommitId, RepositoryName};
 use crate::forge::opinion::Opinion;
-use crate::forge::{Change, Contributor, Forge, ForgeError, Number, OpenChange, Origin, Relation, RepositoryState, Standing};
+use crate::forge::{Change, Forge, ForgeError, Number, OpenChange, Origin, RepositoryState, Standing};
 use crate::git::{GitError, Mirror, Repository};
 
 /// GitHub's git follows its interface within a second or two; where it has not, this is how long it is given.
 const SETTLING: Duration = Duration::from_secs(2);
 /// And how often in a row; then the next hint or the timer has it looked at.
 const PATIENCE: u32 = 5;
-
-/// Questions about people that are on their way at once.
-const ASKED_AT_ONCE: usize = 8;
 
 pub struct GitHubForge {
     app: Arc<App>,
@@ -70,45 +68,39 @@ struct Facts {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Pull {
+pub(super) struct Pull {
     number: u64,
     title: String,
     /// `null` where the account is gone.
-    user: Option<Account>,
-    author_association: String,
+    pub(super) user: Option<Account>,
+    pub(super) author_association: String,
     created_at: Timestamp,
     updated_at: Timestamp,
-    head: Head,
-    base: Base,
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-pub(super) struct Account {
-    pub(super) id: u64,
-    pub(super) login: String,
+    pub(super) head: Head,
+    pub(super) base: Base,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Head {
+pub(super) struct Head {
     #[serde(rename = "ref")]
     branch: String,
     sha: CommitId,
     /// Whose it is, or was.
-    user: Option<Account>,
+    pub(super) user: Option<Account>,
     /// `null` where the fork is gone.
-    repo: Option<Numbered>,
+    pub(super) repo: Option<Numbered>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Base {
+pub(super) struct Base {
     #[serde(rename = "ref")]
     branch: String,
-    repo: Numbered,
+    pub(super) repo: Numbered,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Numbered {
-    id: u64,
+pub(super) struct Numbered {
+    pub(super) id: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -121,32 +113,10 @@ struct Object {
     sha: CommitId,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Permission {
-    permission: String,
-    user: Option<Account>,
-}
-
 /// Of a pull request that is not open any more.
 #[derive(Deserialize)]
 struct Fate {
     merged_at: Option<Timestamp>,
-}
-
-impl Pull {
-    fn is_from_here(&self) -> bool {
-        self.head.repo.as_ref().is_some_and(|head| head.id == self.base.repo.id)
-    }
-
-    /// Who opened it from a fork of their own: that says nothing of commits that another pushes to theirs.
-    fn contributor(&self) -> Option<&Account> {
-        self.user.as_ref().filter(|author| self.head.user.as_ref().is_some_and(|owner| owner.id == author.id))
-    }
-
-    /// Nobody else is given a permission by GitHub.
-    fn is_of_member(&self) -> bool {
-        matches!(self.author_association.as_str(), "OWNER" | "MEMBER" | "COLLABORATOR")
-    }
 }
 
 impl GitHubForge {
@@ -289,29 +259,6 @@ impl GitHubForge {
         Ok(Lines { additions: stat.additions, deletions: stat.deletions })
     }
 
-    /// Who of those whose permission counts may write. Each is asked about once: as good as every pull request may be somebody's.
-    async fn writers(&self, pulls: &[Pull]) -> Result<BTreeSet<u64>, GitHubError> {
-        let asked = pulls.iter().filter(|pull| !pull.is_from_here() && pull.is_of_member());
-        let asked: BTreeMap<u64, &Account> = asked.filter_map(|pull| pull.contributor().map(|who| (who.id, who))).collect();
-        let asked: Vec<&Account> = asked.into_values().collect();
-        let mut writers = BTreeSet::new();
-        for some in asked.chunks(ASKED_AT_ONCE) {
-            let may = try_join_all(some.iter().map(|who| self.may_write(who))).await?;
-            writers.extend(some.iter().zip(may).filter(|(_, may)| *may).map(|(who, _)| who.id));
-        }
-        Ok(writers)
-    }
-
-    pub(super) async fn may_write(&self, author: &Account) -> Result<bool, GitHubError> {
-        match self.get::<Permission>(&format!("/collaborators/{}/permission", in_address(&author.login))).await {
-            // the login may have been taken by somebody else since
-            Ok(answer) => Ok(answer.user.is_some_and(|user| user.id == author.id)
-                && matches!(answer.permission.as_str(), "admin" | "maintain" | "write")),
-            Err(GitHubError::NotFound(_)) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
     /// What became of a pull request that is not in the list of open ones.
     async fn fate(&self, number: u64) -> Result<Standing, GitHubError> {
         let who = As::Installation(self.installation);
@@ -348,21 +295,6 @@ fn open_change(pull: Pull, origin: Origin, head: CommitId, base: CommitId, lines
         additions: lines.additions,
         deletions: lines.deletions,
     }
-}
-
-fn origin(pull: &Pull, writers: &BTreeSet<u64>) -> Origin {
-    if pull.is_from_here() {
-        return Origin::Here;
-    }
-    let Some(author) = pull.contributor() else {
-        return Origin::Fork(Contributor { account: None, relation: Relation::Stranger });
-    };
-    let relation = match pull.is_of_member() {
-        true if writers.contains(&author.id) => Relation::Writer,
-        true => Relation::Member,
-        false => Relation::Stranger,
-    };
-    Origin::Fork(Contributor { account: Some(author.id), relation })
 }
 
 /// A name as part of an address; slashes stay.
