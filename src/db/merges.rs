@@ -9,6 +9,7 @@ use super::{Db, DbError};
 use crate::domain::CommitId;
 use crate::forge::command::Method;
 use crate::forge::github::comments::Person;
+use crate::forge::github::deeds::Words;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewMerge {
@@ -17,6 +18,7 @@ pub struct NewMerge {
     pub number: u64,
     pub head: CommitId,
     pub method: Option<Method>,
+    pub words: Words,
     pub by: Person,
     /// The comment that asks for it.
     pub comment: Option<u64>,
@@ -28,6 +30,7 @@ pub struct MergeRow {
     pub number: u64,
     pub head: CommitId,
     pub method: Option<Method>,
+    pub words: Words,
     pub by: Person,
     pub asked_at: Timestamp,
     pub state: MergeState,
@@ -65,6 +68,8 @@ struct Raw {
     asked_at: i64,
     state: String,
     sentence: Option<String>,
+    title: Option<String>,
+    message: Option<String>,
 }
 
 const WHAT: &str = "a merge";
@@ -78,6 +83,7 @@ impl TryFrom<Raw> for MergeRow {
             number: count(raw.number),
             head: parsed(WHAT, &raw.head)?,
             method: raw.method.map(|method| of_word(WHAT, &method)).transpose()?,
+            words: Words { title: raw.title, message: raw.message },
             by: Person { id: count(raw.by_id), login: raw.by_login },
             asked_at: time(WHAT, raw.asked_at)?,
             state: of_word(WHAT, &raw.state)?,
@@ -92,11 +98,18 @@ impl Db {
         self.threads
             .write(move |connection| {
                 let (repository, number) = (integer(new.repository), integer(new.number));
-                let known: Option<(String, Option<i64>, String)> =
-                    m::table.find((repository, number)).select((m::head, m::comment, m::state)).first(connection).optional()?;
+                let known: Option<(Option<i64>, Raw)> =
+                    m::table.find((repository, number)).select((m::comment, Raw::as_select())).first(connection).optional()?;
                 let comment = new.comment.map(integer);
-                let same = known.is_some_and(|(head, by, state)| {
-                    (comment.is_some() && by == comment) || (head == new.head.as_str() && state != word(MergeState::Dropped))
+                let known = known.map(|(by, row)| Ok::<_, DbError>((by, MergeRow::try_from(row)?))).transpose()?;
+                let same = known.is_some_and(|(by, row)| {
+                    let is_it = (&row.method, &row.words, &row.by) == (&new.method, &new.words, &new.by);
+                    let stands = match row.state {
+                        MergeState::Waits => is_it,
+                        MergeState::Merging | MergeState::Merged => true,
+                        MergeState::Dropped => false,
+                    };
+                    (comment.is_some() && by == comment) || (row.head == new.head && stands)
                 });
                 if same {
                     return Ok(());
@@ -107,6 +120,7 @@ impl Db {
                         (m::method.eq(new.method.map(word)), m::by_id.eq(integer(new.by.id)), m::by_login.eq(&new.by.login)),
                         (m::comment.eq(comment), m::asked_at.eq(now()), m::state.eq(word(MergeState::Waits))),
                         (m::sentence.eq(None::<String>), m::told.eq(false)),
+                        (m::title.eq(&new.words.title), m::message.eq(&new.words.message)),
                     ))
                     .execute(connection)?;
                 Ok(())

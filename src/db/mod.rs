@@ -24,6 +24,7 @@ mod happenings;
 mod labels;
 mod lock;
 mod merges;
+mod methods;
 mod named;
 mod open;
 mod opinions;

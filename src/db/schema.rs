@@ -210,6 +210,7 @@ table! {
         installation -> BigInt,
         default_branch -> Text,
         private -> Bool,
+        merge_methods -> Nullable<Text>,
     }
 }
 
@@ -314,6 +315,8 @@ table! {
         state -> Text,
         sentence -> Nullable<Text>,
         told -> Bool,
+        title -> Nullable<Text>,
+        message -> Nullable<Text>,
     }
 }
 

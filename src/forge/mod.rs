@@ -19,6 +19,7 @@ use futures_util::stream::BoxStream;
 
 use crate::domain::{CommitId, RepositoryName};
 use crate::git::Repository;
+use command::Method;
 use opinion::Opinion;
 
 /// One repository as its forge sees it.
@@ -52,6 +53,8 @@ pub struct RepositoryState {
     pub base: CommitId,
     /// Pull requests, sorted. One that is not among them is closed.
     pub changes: Vec<Change>,
+    /// How the forge lets pull requests be merged; `None`: it merges none.
+    pub methods: Option<Vec<Method>>,
     /// What a merge queue is about to land, sorted. One that is not among them has landed, or was given up.
     pub groups: Vec<Group>,
 }

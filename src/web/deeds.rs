@@ -13,7 +13,7 @@ use crate::domain::CommitId;
 use crate::forge::command::Method;
 use crate::forge::github::client::{GitHubError, InstallationId, Person};
 use crate::forge::github::comments::{self, Reached};
-use crate::forge::github::deeds::{Judgement, Merge, NotDone, Opinion};
+use crate::forge::github::deeds::{Judgement, Merge, NotDone, Opinion, Words};
 use crate::review::markdown;
 
 pub const ACTIONS: [&str; 4] = ["approve", "request-changes", "comment", "merge"];
@@ -67,7 +67,8 @@ pub async fn deed(
     let asked = asked.transpose()?;
     if text("when") == Some("mergeable") {
         let by = comments::Person { id: acting.user.0, login: acting.login.clone() };
-        let merge = NewMerge { repository, number, head, method: asked, by, comment: None };
+        let words = words(asked, text);
+        let merge = NewMerge { repository, number, head, method: asked, words, by, comment: None };
         site.house.db.ask_for_merge(merge).await?;
         // whoever carries it out looks again
         site.house.events.send(crate::actors::events::Event::Repository { repository: row.repository.clone() });
@@ -78,9 +79,20 @@ pub async fn deed(
         let words: Vec<&str> = allowed.iter().map(|method| method.word()).collect();
         refused(format!("{} allows only: {}.", row.repository, words.join(", ")))
     })?;
-    let merge = Merge { head: &head, method, title: text("title"), message: text("message") };
+    let merge = Merge { head: &head, method, words: &words(Some(method), text) };
     app.merge(at, number, &merge, Some(&by)).await.map_err(not_done)?;
     Ok("merged")
+}
+
+/// What the merge's commit is to say. The page's form has words for each method, and goes by the ones of the method that was chosen.
+fn words<'a>(method: Option<Method>, text: impl Fn(&str) -> Option<&'a str>) -> Words {
+    let of_method = |name: &str| text(&format!("{}_{name}", method?.word()));
+    // browsers end lines as mail does
+    let of = |name: &str| text(name).or_else(|| of_method(name)).map(|text| text.replace("\r\n", "\n"));
+    match method {
+        Some(Method::Rebase) => Words::default(),
+        Some(Method::Merge | Method::Squash) | None => Words { title: of("title"), message: of("message") },
+    }
 }
 
 /// What is decided is decided on what is there.

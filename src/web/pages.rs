@@ -20,6 +20,7 @@ use super::view::review::{Deeds, Evidence, ReviewPage, ReviewQuery, View, Visito
 use super::view::settings::{SettingsPage, settings_page};
 use crate::db::{PullFilter, PullRow, PullState, RepositoryRow, ReviewRow};
 use crate::domain::{RepositoryName, ReviewId};
+use crate::forge::command::Method;
 use crate::review::report::EvalErrorStatus;
 
 pub type Page = Result<HttpResponse, Fault>;
@@ -144,12 +145,17 @@ async fn show_review(
         (Some((repository, _)), Some(pull)) => site.house.db.merge_of(repository, pull.number).await?,
         _ => None,
     };
+    // nobody waits for GitHub here: what was read with the repository is told
+    let methods = match (on_forge, open) {
+        (Some((repository, _)), Some(_)) => site.house.db.merge_methods(repository).await?,
+        _ => None,
+    };
     let opinions = match pull {
         Some(pull) => site.house.db.opinions_of(&pull.repository, pull.number).await?,
         None => Vec::new(),
     };
     let deeds = match (on_forge, open) {
-        (Some(_), Some(_)) => Deeds::Some { merge: merge.as_ref() },
+        (Some(_), Some(_)) => Deeds::Some { merge: merge.as_ref(), methods: methods.as_deref().unwrap_or(&Method::ALL) },
         _ => Deeds::None,
     };
     with_orders(actor, actor.lacks(site, Right::Write(&row.repository)), |visitor| {

@@ -65,6 +65,7 @@ fn people_approve_and_merge_in_their_own_name_and_githubs_rules_hold() {
         place.path("client-secret").display()
     ));
     let packages = packages(&github);
+    packages.allow_methods([true, true, false]);
     let snowgate = place.serve();
     settled(&snowgate, "us/packages");
     let head = packages.work.branch("change", &[("lib", "echo 2 > $out")]);
@@ -115,9 +116,18 @@ fn people_approve_and_merge_in_their_own_name_and_githubs_rules_hold() {
     assert!(answer.body.contains("look at its newest review"), "{}", answer.body);
     assert_eq!(packages.merged(), Vec::<String>::new());
 
-    let answer = ines.press(&page, "merge", "method=squash&title=A+title&message=Why");
+    // what the repository allows, in the words that GitHub would write; they can be altered
+    let asked = github.world().asked.len();
+    let form = ines.ask("GET", &page, "").body;
+    assert!(form.contains("<option value=\"squash\">") && !form.contains("<option value=\"rebase\">"), "{form}");
+    assert!(form.contains(&format!("name=\"squash_title\" value=\"Change change (#{number})\"")), "{form}");
+    assert!(form.contains(&format!("value=\"Merge pull request #{number} from us/change\"")), "{form}");
+    let since = github.world().asked[asked..].to_vec();
+    assert!(since.iter().all(|call| call.contains("/check-runs")), "the page asked GitHub: {since:#?}");
+    let fields = "method=squash&merge_title=Not+this&squash_title=A+title&squash_message=Why%0D%0Aindeed";
+    let answer = ines.press(&page, "merge", fields);
     assert_eq!(answer.status, 202, "{}", answer.body);
-    assert_eq!(packages.merged(), [format!("squash {number} by ines: Why")]);
+    assert_eq!(packages.merged(), [format!("squash {number} by ines: A title\n\nWhy\nindeed")]);
     // nobody in particular does nothing
     let answer =
         Browser { snowgate: &snowgate, cookies: BTreeMap::new() }.ask("POST", &format!("/api/reviews/{old}/approve"), "");

@@ -8,7 +8,7 @@ use crate::db::{MergeRow, MergeState, PullState};
 use crate::forge::command::Method;
 use crate::forge::github::App;
 use crate::forge::github::comments::Reached;
-use crate::forge::github::deeds::{Merge, NotDone};
+use crate::forge::github::deeds::{Merge, NotDone, Words};
 use crate::notify::check;
 use crate::review::markdown::escape::prose;
 use crate::review::report::{Decision, State};
@@ -115,10 +115,7 @@ impl Desk {
             return Ok(Standing::Dropped(format!("the repository allows only: {}", words.join(", "))));
         };
         db.merge_is(row, MergeState::Merging, None).await?;
-        let message = format!("Asked for by {} (GitHub account {}).", row.by.login, row.by.id);
-        // a rebase makes no commit of its own
-        let message = (method != Method::Rebase).then_some(message.as_str());
-        match app.merge(at, row.number, &Merge { head: &row.head, method, title: None, message }, None).await {
+        match app.merge(at, row.number, &Merge { head: &row.head, method, words: &signed(row, method) }, None).await {
             Ok(()) => {
                 tracing::info!("{}#{} is merged, {} after {} asked for it", at.name, row.number, waited(row), row.by.login);
                 Ok(Standing::Merged)
@@ -127,6 +124,17 @@ impl Desk {
             Err(NotDone::GitHub(error)) => Err(error.into()),
         }
     }
+}
+
+/// Who is behind a merge of the App's stands in its commit.
+fn signed(row: &MergeRow, method: Method) -> Words {
+    // a rebase makes no commit of its own
+    if method == Method::Rebase {
+        return Words::default();
+    }
+    let who = format!("Asked for by {} (GitHub account {}).", row.by.login, row.by.id);
+    let message = row.words.message.as_ref().map_or_else(|| who.clone(), |message| format!("{message}\n\n{who}"));
+    Words { title: row.words.title.clone(), message: Some(message) }
 }
 
 fn waited(row: &MergeRow) -> String {

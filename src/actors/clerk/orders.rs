@@ -14,6 +14,7 @@ use crate::db::{CommentRow, NewMerge};
 use crate::domain::{DrvPath, RepositoryName, ReviewId, UserId};
 use crate::forge::command::{Command, Method};
 use crate::forge::github::comments::Person;
+use crate::forge::github::deeds::Words;
 use crate::review::markdown::escape::code;
 use crate::review::report::{Category, Change, Report, State};
 
@@ -119,6 +120,7 @@ impl Tools {
             number: row.number,
             head: review.head_rev,
             method,
+            words: Words::default(),
             by: orders.by.clone(),
             comment: Some(row.key.comment),
         };

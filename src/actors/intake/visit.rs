@@ -71,6 +71,9 @@ impl Visit {
             error: None,
         })
         .await?;
+        if let Some(methods) = &state.methods {
+            db.merge_methods_are(name, methods).await?;
+        }
         let filter = PullFilter { repository: Some(name.clone()), state: None, ..PullFilter::default() };
         let stored: BTreeMap<u64, (PullRow, Option<ReviewRow>)> =
             db.pulls(filter).await?.into_iter().map(|(pull, review)| (pull.number, (pull, review))).collect();

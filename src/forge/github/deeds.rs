@@ -45,9 +45,29 @@ pub struct Now {
 pub struct Merge<'a> {
     pub head: &'a CommitId,
     pub method: Method,
-    /// These two in place of what GitHub would write.
-    pub title: Option<&'a str>,
-    pub message: Option<&'a str>,
+    pub words: &'a Words,
+}
+
+/// What a merge's commit is to say; `None`: what GitHub says by itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Words {
+    pub title: Option<String>,
+    pub message: Option<String>,
+}
+
+impl Words {
+    /// As GitHub writes them, where the repository's settings don't say otherwise. `from`: `owner:branch`. `None`: there is no commit to
+    /// write them to.
+    pub fn usual(method: Method, number: u64, title: &str, from: &str) -> Option<Self> {
+        match method {
+            Method::Merge => {
+                let (title, from) = (title.to_owned(), from.replacen(':', "/", 1));
+                Some(Self { title: Some(format!("Merge pull request #{number} from {from}")), message: Some(title) })
+            }
+            Method::Squash => Some(Self { title: Some(format!("{title} (#{number})")), message: None }),
+            Method::Rebase => None,
+        }
+    }
 }
 
 /// A review of GitHub's: a person's of a head.
@@ -80,11 +100,22 @@ struct Head {
 }
 
 /// GitHub tells them to those only who may merge; what it does not tell, it refuses.
-#[derive(Deserialize)]
-struct Allowed {
+#[derive(Serialize, Deserialize)]
+pub(super) struct Allowed {
     allow_merge_commit: Option<bool>,
     allow_squash_merge: Option<bool>,
     allow_rebase_merge: Option<bool>,
+}
+
+impl Allowed {
+    pub(super) fn methods(&self) -> Vec<Method> {
+        let of = |method: &Method| match method {
+            Method::Merge => self.allow_merge_commit,
+            Method::Squash => self.allow_squash_merge,
+            Method::Rebase => self.allow_rebase_merge,
+        };
+        Method::ALL.into_iter().filter(|method| of(method).unwrap_or(true)).collect()
+    }
 }
 
 impl App {
@@ -97,12 +128,7 @@ impl App {
     /// How the repository lets pull requests be merged.
     pub async fn methods(&self, at: Reached<'_>) -> Result<Vec<Method>, GitHubError> {
         let allowed: Allowed = self.client.get_once(As::Installation(at.installation), &format!("/repos/{}", at.name)).await?;
-        let of = |method: &Method| match method {
-            Method::Merge => allowed.allow_merge_commit,
-            Method::Squash => allowed.allow_squash_merge,
-            Method::Rebase => allowed.allow_rebase_merge,
-        };
-        Ok(Method::ALL.into_iter().filter(|method| of(method).unwrap_or(true)).collect())
+        Ok(allowed.methods())
     }
 
     /// Merges; in whose name, `by` says: `None` is the App's own.
@@ -116,7 +142,9 @@ impl App {
             #[serde(skip_serializing_if = "Option::is_none")]
             commit_message: Option<&'a str>,
         }
-        let new = New { sha: merge.head, merge_method: merge.method, commit_title: merge.title, commit_message: merge.message };
+        let Words { title, message } = merge.words;
+        let (commit_title, commit_message) = (title.as_deref(), message.as_deref());
+        let new = New { sha: merge.head, merge_method: merge.method, commit_title, commit_message };
         let path = format!("/repos/{}/pulls/{number}/merge", at.name);
         let done: Result<IgnoredAny, GitHubError> = match by {
             Some(person) => self.client.as_person(person, Verb::Put, &path, &new).await,

@@ -15,6 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::client::{As, GitHubError, InstallationId, Page};
 use super::contributors::{Account, origin};
+use super::deeds::Allowed;
 use super::event::RepositoryId;
 use super::queue::Queued;
 use super::{App, Listed};
@@ -65,6 +66,8 @@ struct Lines {
 struct Facts {
     id: u64,
     default_branch: String,
+    #[serde(flatten)]
+    allowed: Allowed,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -158,6 +161,7 @@ impl GitHubForge {
         if facts.id != self.id.0 {
             return Err(ForgeError::Another { repository: self.name.clone() });
         }
+        let methods = facts.allowed.methods();
         let pulls = self.list::<Vec<Pull>>("/pulls?state=open").await?;
         let mut bases = BTreeMap::new();
         let queued = self.queued().await?;
@@ -206,7 +210,7 @@ impl GitHubForge {
         self.look_again(settled);
         changes.sort_by(|a, b| a.number.cmp(&b.number));
         groups.sort();
-        Ok(RepositoryState { base_branch: facts.default_branch, base, changes, groups })
+        Ok(RepositoryState { base_branch: facts.default_branch, base, changes, methods: Some(methods), groups })
     }
 
     /// Where a branch is; `None`: there is no such branch.

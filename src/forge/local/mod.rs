@@ -85,7 +85,7 @@ impl LocalForge {
             changes.push(Change { number: Number::OfBranch(branch.name), standing });
         }
         *self.compared.lock().unwrap_or_else(PoisonError::into_inner) = used;
-        Ok(RepositoryState { base_branch, base: base.id, changes, groups: Vec::new() })
+        Ok(RepositoryState { base_branch, base: base.id, changes, methods: None, groups: Vec::new() })
     }
 
     async fn compare(&self, base: &crate::git::Commit, head: &CommitId) -> Result<Compared, GitError> {

@@ -317,7 +317,8 @@ fn merge(remote: &mut Remote, number: u64, person: Option<User>, body: &Value) -
     }
     pull.state = State::Merged;
     let by = person.map(|person| format!(" by {}", person.login)).unwrap_or_default();
-    remote.merged.push(format!("{method} {number}{by}: {}", body["commit_message"].as_str().unwrap_or_default()));
+    let words = [&body["commit_title"], &body["commit_message"]].into_iter().filter_map(Value::as_str);
+    remote.merged.push(format!("{method} {number}{by}: {}", words.collect::<Vec<_>>().join("\n\n")));
     git::move_branch(&remote.dir, &pull.base, &pull.head);
     ok(json!({"sha": pull.head, "merged": true, "message": "Pull Request successfully merged"}))
 }

@@ -88,7 +88,7 @@ pub struct Remote {
     /// What people said in reviews: `ines APPROVE head: body`.
     pub judged: Vec<String>,
     pub reviews: Vec<reviews::Review>,
-    /// How it was merged: `merge 1: message`.
+    /// How it was merged: `merge 1 by ines: title`, an empty line, and the message, as far as they were given.
     pub merged: Vec<String>,
     pub methods: [bool; 3],
     /// How many of its things are on a page of a list.

@@ -3,9 +3,8 @@
 
 use maud::{Markup, html};
 
-use super::{Deeds, ReviewPage, is_open, waits};
+use super::{Deeds, ReviewPage, is_open, merging, waits};
 use crate::db::{MergeRow, MergeState};
-use crate::forge::command::Method;
 use crate::web::view::icons::{Icon, icon};
 use crate::web::view::parts::decision_chip;
 
@@ -15,7 +14,7 @@ pub fn actions(view: &ReviewPage<'_>) -> Markup {
             // what is decided stays in sight with what can be done about it
             a.deeds-verdict href="#verdict" { (decision_chip(view.report.verdict.decision)) }
             @if let Some(why) = view.visitor.may_not { span.muted.small.deeds-why title=(why) { (why) } }
-            @if let Deeds::Some { merge } = &view.deeds { (deeds(view, *merge)) }
+            @if let (Deeds::Some { merge, methods }, Some(pull)) = (&view.deeds, view.pull) { (deeds(view, *merge, merging::fields(pull, methods))) }
             (again(view))
         }
     }
@@ -39,7 +38,7 @@ fn again(view: &ReviewPage<'_>) -> Markup {
 }
 
 /// What the visitor does on the forge in their own name. Each form names the head that is shown, and is refused when it has moved.
-fn deeds(view: &ReviewPage<'_>, merge: Option<&MergeRow>) -> Markup {
+fn deeds(view: &ReviewPage<'_>, merge: Option<&MergeRow>, how: Markup) -> Markup {
     let form = |action: &str, summary: &str, fields: Markup, button: &str| {
         html! {
             details.deed #{ "deed-" (action) } name="deed" {
@@ -58,23 +57,6 @@ fn deeds(view: &ReviewPage<'_>, merge: Option<&MergeRow>) -> Markup {
             label { span { (label) } textarea name="body" rows="3" {} }
             label.check { input type="checkbox" name="report" value="yes"; " Send the report along" }
         }
-    };
-    let how = html! {
-        label {
-            span { "How" }
-            select name="method" {
-                option value="" { "as the repository has it" }
-                @for method in Method::ALL { option value=(method.word()) { (method.word()) } }
-            }
-        }
-        label { span { "When" }
-            select name="when" {
-                option value="now" { "now" }
-                option value="mergeable" { "when the verdict is mergeable" }
-            }
-        }
-        label { span { "Title, unless GitHub's own" } input name="title"; }
-        label { span { "Message, unless GitHub's own" } textarea name="message" rows="2" {} }
     };
     html! {
         @if let Some(merge) = merge { (standing(merge)) }

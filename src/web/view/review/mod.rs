@@ -8,6 +8,7 @@ mod evaluation;
 mod failures;
 mod glance;
 mod index;
+mod merging;
 mod metadata;
 mod packages;
 mod query;
@@ -30,6 +31,7 @@ use super::parts::{
 };
 use crate::db::{EvalAlarm, Happening, MergeRow, PullRow, ReviewRow};
 use crate::domain::{AttrPath, DrvPath};
+use crate::forge::command::Method;
 use crate::forge::opinion::Opinion;
 use crate::review::growth::Growth;
 use crate::review::metadata::Metadata;
@@ -84,6 +86,8 @@ pub enum Deeds<'a> {
     Some {
         /// The last merge that somebody asked for, to be carried out when the verdict is there.
         merge: Option<&'a MergeRow>,
+        /// How the repository lets it be merged.
+        methods: &'a [Method],
     },
 }
 

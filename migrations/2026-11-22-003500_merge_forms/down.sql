@@ -1,0 +1,3 @@
+ALTER TABLE merges DROP COLUMN message;
+ALTER TABLE merges DROP COLUMN title;
+ALTER TABLE github_repositories DROP COLUMN merge_methods;
