@@ -2,8 +2,8 @@
 
 mod support;
 
-use snowgate::domain::{Outcome, Side};
-use snowgate::review::report::{Category, ChangeKind, Decision, EvalErrorStatus, Level, ReasonCode, State};
+use snowgate::domain::{Level, Outcome, Side};
+use snowgate::review::report::{Category, ChangeKind, Decision, EvalErrorStatus, ReasonCode, State};
 use support::Story;
 
 #[test]

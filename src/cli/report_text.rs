@@ -5,12 +5,13 @@ mod page;
 
 use self::page::{Page, TOGETHER, Tone};
 use crate::config::StateDir;
+use crate::domain::Level;
 use crate::review::failures::Cause;
 use crate::review::parts::{
     Parts, SameError, breakdown, bytes, evaluations, growth, outcome, rows, signed_bytes, timings, versions,
 };
 use crate::review::plain;
-use crate::review::report::{Category, Change, Decision, Level, Report, Revision};
+use crate::review::report::{Category, Change, Decision, Report, Revision};
 use crate::review::words::{count, listing, thousands};
 
 /// Names of a list that are shown; a terminal is no place for ten thousand.

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
 use super::document::{self, Document};
+use crate::domain::Level;
 use crate::domain::{AttrPath, JobsetName, System};
-use crate::review::report::Level;
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RepositoryConfig {

@@ -9,7 +9,7 @@ use super::slots::Big;
 use super::worker::Worker;
 use super::*;
 use crate::domain::AttrPath;
-use crate::review::report::Level;
+use crate::domain::Level;
 
 fn server_fault(text: &str) -> String {
     Settings::parse(text).unwrap_err().to_string()

@@ -3,6 +3,7 @@
 mod attr_path;
 mod evaluation;
 mod git_ids;
+mod level;
 mod merge_queue;
 mod names;
 mod outcome;
@@ -13,6 +14,7 @@ mod user;
 pub use attr_path::{AttrPath, AttrPathError};
 pub use evaluation::{Attr, Detail, EvalError, EvalStats, Evaluation, Job, Position};
 pub use git_ids::{CommitId, GitIdError, ObjectId, TreeId};
+pub use level::Level;
 pub use merge_queue::{GroupBranch, MERGE_QUEUE};
 pub use names::{JobsetName, OutputName, RepositoryName, ReviewId, System};
 pub use outcome::Outcome;

@@ -6,8 +6,9 @@ pub mod escape;
 use self::budget::{Fold, Row, Section};
 use self::escape::{Keep, block, code, excerpt, prose};
 use super::parts::{Parts, SameError, breakdown, bytes, evaluations, growth, outcome, rows, signed_bytes, timings, versions};
+use crate::domain::Level;
 use crate::review::failures::Cause;
-use crate::review::report::{Category, Change, Level, Report, Revision};
+use crate::review::report::{Category, Change, Report, Revision};
 use crate::review::words::{count, thousands};
 
 /// In bytes, hence at most as many characters. GitHub refuses a comment of more than 65,536 characters.

@@ -11,8 +11,8 @@ use super::decisive::Excerpt;
 use super::history::History;
 use super::sources::SourceChange;
 use crate::domain::{
-    AttrPath, CommitId, DrvPath, JobsetName, Outcome, OutputName, Position, RepositoryName, ReviewId, Side, StorePath, System,
-    TreeId,
+    AttrPath, CommitId, DrvPath, JobsetName, Level, Outcome, OutputName, Position, RepositoryName, ReviewId, Side, StorePath,
+    System, TreeId,
 };
 
 pub const SCHEMA: u32 = 1;
@@ -110,14 +110,6 @@ pub enum ReasonCode {
     SelfCheck,
     ManyRebuilds,
     SourceHashChanged,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Level {
-    Block,
-    Warn,
-    Info,
 }
 
 /// Rows of [`Report::changes`] and attributes, counted. An alias is an attribute; `added` to `rebuilds` count rows.

@@ -6,8 +6,8 @@ mod summary;
 pub use reasons::self_check;
 
 use super::facts::{Facts, Header};
-use super::report::{Category, Change, Counts, Decision, EvalErrorRow, EvalErrorStatus, Level, State, Verdict};
-use crate::domain::Outcome;
+use super::report::{Category, Change, Counts, Decision, EvalErrorRow, EvalErrorStatus, State, Verdict};
+use crate::domain::{Level, Outcome};
 
 /// What a verdict is made of.
 pub struct Findings<'a> {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::review::report::Level;
+use crate::domain::Level;
 use crate::review::samples::{self, sample_report};
 
 /// Everything of the sample, at eighty columns. A change here is a change of what people read.

@@ -103,7 +103,7 @@ proptest! {
                 prop_assert!(excused || outcome.is_some_and(Outcome::is_success), "{:?}", change);
             }
         }
-        let blocks = report.verdict.reasons.iter().any(|reason| reason.level == crate::review::report::Level::Block);
+        let blocks = report.verdict.reasons.iter().any(|reason| reason.level == crate::domain::Level::Block);
         prop_assert!(!blocks || report.verdict.decision != Decision::Mergeable);
         prop_assert!(report.verdict.decision != Decision::Blocked || blocks);
     }

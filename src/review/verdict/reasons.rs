@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::Findings;
-use crate::domain::{AttrPath, Outcome};
+use crate::domain::{AttrPath, Level, Outcome};
 use crate::review::plain;
-use crate::review::report::{Category, Change, ChangeKind, EvalErrorRow, EvalErrorStatus, Level, Reason, ReasonCode, State};
+use crate::review::report::{Category, Change, ChangeKind, EvalErrorRow, EvalErrorStatus, Reason, ReasonCode, State};
 use crate::review::sources::SourceChange;
 use crate::review::words::{count, listing, thousands};
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::Findings;
-use crate::domain::{AttrPath, Outcome, Side};
+use crate::domain::{AttrPath, Level, Outcome, Side};
 use crate::review::failures::{Cause, causes};
-use crate::review::report::{Category, Change, ChangeKind, Decision, EvalErrorStatus, Level, State};
+use crate::review::report::{Category, Change, ChangeKind, Decision, EvalErrorStatus, State};
 use crate::review::words::{count, listing, thousands};
 
 pub fn summary(findings: &Findings, decision: Decision) -> String {

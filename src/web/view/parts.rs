@@ -5,9 +5,9 @@ use maud::{Markup, html};
 
 use super::icons::{Icon, icon};
 use crate::db::PullState;
-use crate::domain::{CommitId, DrvPath, Outcome, RepositoryName};
+use crate::domain::{CommitId, DrvPath, Level, Outcome, RepositoryName};
 use crate::forge::opinion::{Opinion, Stance};
-use crate::review::report::{Category, Decision, EvalErrorStatus, Level, State};
+use crate::review::report::{Category, Decision, EvalErrorStatus, State};
 
 /// The colour family of a chip. The chip's icon and words say the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,10 +1,10 @@
 //! Reports to render in tests: one with something of everything, and one of any size.
 
-use crate::domain::{AttrPath, CommitId, DrvPath, Outcome, OutputName, Position, Side, System, TreeId};
+use crate::domain::{AttrPath, CommitId, DrvPath, Level, Outcome, OutputName, Position, Side, System, TreeId};
 use crate::review::decisive::Excerpt;
 use crate::review::report::{
     Category, Change, ChangeKind, ChangeSide, ClosureChange, Counts, Decision, EvalErrorRow, EvalErrorStatus, EvaluationRow,
-    Failure, Level, Merge, Reason, ReasonCode, Report, Revision, SCHEMA, State, Timings, Verdict,
+    Failure, Merge, Reason, ReasonCode, Report, Revision, SCHEMA, State, Timings, Verdict,
 };
 
 pub fn commit(n: u64) -> CommitId {
