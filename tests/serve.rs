@@ -3,6 +3,8 @@
 #[path = "support/appliance.rs"]
 mod appliance;
 
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::time::Duration;
 
 use appliance::http::{self, Event, Events};
@@ -63,6 +65,56 @@ fn each_branch_is_reviewed_to_its_verdict() {
     let actors: Vec<&str> = health["actors"].as_array().unwrap().iter().map(|actor| actor["name"].as_str().unwrap()).collect();
     for actor in ["intake", "evaluator", "scheduler", "pool", "config"] {
         assert!(actors.contains(&actor), "{health:#}");
+    }
+}
+
+/// As a build whose output is fixed by a hash does, which has this machine's network.
+#[test]
+fn another_user_of_this_machine_orders_nothing() {
+    let place = Place::new();
+    let sample = place.repository("sample");
+    sample.packages(&[LIB]);
+    sample.commit("a package");
+    let snowgate = place.serve();
+    let drain = |user: Option<u32>| {
+        let token = "0123456789abcdef0123456789abcdef";
+        let request = format!(
+            "POST /api/builders/local/drain HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\nContent-Length: 0\\r\\n\
+             Cookie: snowgate_csrf={token}\\r\\nX-CSRF-Token: {token}\\r\\n\\r\\n"
+        );
+        let script = format!("exec 3<>/dev/tcp/127.0.0.1/{} && printf '{request}' >&3 && cat <&3", snowgate.address().port());
+        let mut bash = Command::new("bash");
+        bash.args(["-c", &script]).current_dir("/");
+        if let Some(user) = user {
+            bash.uid(user).gid(user);
+        }
+        let said = bash.output().unwrap();
+        String::from_utf8_lossy(&said.stdout).lines().next().unwrap_or_default().to_owned()
+    };
+    // only root can be somebody else
+    if nix::unistd::geteuid().is_root() {
+        assert_eq!(drain(Some(65534)), "HTTP/1.1 403 Forbidden");
+    }
+    assert_eq!(snowgate.json("/api/builders")[0]["state"], "ready");
+    assert_eq!(drain(None), "HTTP/1.1 202 Accepted");
+}
+
+#[test]
+fn a_name_that_is_no_derivations_leads_to_no_file() {
+    let place = Place::new();
+    let sample = place.repository("sample");
+    sample.packages(&[LIB]);
+    sample.commit("a package");
+    let snowgate = place.serve();
+    let name = "8x4imr87h9x530l6y2kdaj7ih62z8kgx-planted.drv";
+    std::fs::write(place.path(name), "Derive([(\"out\",\"\",\"\",\"\")],[],[],\"x86_64-linux\",\"/bin/sh\",[],[])").unwrap();
+    let up = "..%2F".repeat(8);
+    let planted = place.path(name).to_str().unwrap().trim_start_matches('/').replace('/', "%2F");
+    for path in ["/drv/", "/api/derivations/", "/api/logs/"] {
+        for odd in [format!("{up}{planted}"), format!(".%2F{name}"), format!("%2F{planted}")] {
+            let answer = snowgate.get(&format!("{path}{odd}"));
+            assert_eq!(answer.status, 404, "{path}{odd}: {}", answer.body);
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use clap::Args;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio_util::sync::CancellationToken;
 
 use super::{Status, complain, signals, start_tracing};
@@ -27,6 +28,9 @@ use crate::config::{Settings, StateDir};
 use crate::db::Db;
 use crate::forge::github::GitHub;
 use crate::web::sign_in::Entrance;
+
+/// What this process starts may have as many open, and some old programs go through all that they may have.
+const FILES: u64 = 65_536;
 
 #[derive(Args)]
 pub struct Arguments {
@@ -73,8 +77,20 @@ pub fn main(arguments: Arguments) -> ExitCode {
     }
 }
 
+/// By tradition a process may have 1,024 files open unless it asks for more, and all who look at pages hold one each.
+fn open_more_files() {
+    let (now, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((0, 0));
+    let wanted = most.min(FILES);
+    if now < wanted
+        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, wanted, most)
+    {
+        tracing::warn!("no more than {now} files can be open at once: {error}");
+    }
+}
+
 /// Serves until asked to end. `ready` is told the address when pages answer.
 pub async fn serve(settings: &Settings, live: Option<Live>, ready: impl FnOnce(&str)) -> Result<(), Fault> {
+    open_more_files();
     let state = settings.state();
     let state = state.ok_or_else(|| Fault::Configuration("there is no state directory: set `state_dir`, or HOME".into()))?;
     // without a file of settings the address came from the command line

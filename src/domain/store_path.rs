@@ -27,6 +27,15 @@ fn is_name(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.' | b'_' | b'?' | b'='))
 }
 
+fn is_base_name(text: &str) -> bool {
+    text.split_at_checked(32).is_some_and(|(hash, rest)| is_hash(hash) && rest.strip_prefix('-').is_some_and(is_name))
+}
+
+/// An absolute one that says where it is by itself.
+fn is_directory(text: &str) -> bool {
+    text.strip_prefix('/').is_some_and(|names| names.split('/').all(|name| !matches!(name, "" | "." | "..")))
+}
+
 impl StorePath {
     /// `HASH-NAME`.
     pub fn base_name(&self) -> &str {
@@ -69,11 +78,7 @@ impl FromStr for StorePath {
 impl TryFrom<String> for StorePath {
     type Error = StorePathError;
     fn try_from(text: String) -> Result<Self, StorePathError> {
-        let valid = text.starts_with('/')
-            && text
-                .rsplit_once('/')
-                .and_then(|(_, base)| base.split_at_checked(32))
-                .is_some_and(|(hash, rest)| is_hash(hash) && rest.strip_prefix('-').is_some_and(is_name));
+        let valid = text.rsplit_once('/').is_some_and(|(directory, base)| is_directory(directory) && is_base_name(base));
         if valid { Ok(Self(text)) } else { Err(StorePathError::NotAStorePath(text)) }
     }
 }
@@ -83,6 +88,11 @@ impl TryFrom<String> for StorePath {
 pub struct DrvPath(StorePath);
 
 impl DrvPath {
+    /// Whether that is the last part of the path of a derivation, `HASH-NAME.drv`.
+    pub fn is_base_name(text: &str) -> bool {
+        is_base_name(text) && text.len() > 33 + ".drv".len() && text.ends_with(".drv")
+    }
+
     pub fn path(&self) -> &StorePath {
         &self.0
     }
@@ -185,6 +195,10 @@ mod tests {
             "/nix/store/8x4imr87h9x530l6y2kdaj7ih62z8kgé-a",
             "/nix/store/ex4imr87h9x530l6y2kdaj7ih62z8kgx-a",
             "/nix/store/8x4imr87h9x530l6y2kdaj7ih62z8kgx-a b",
+            "/nix/store/../../tmp/8x4imr87h9x530l6y2kdaj7ih62z8kgx-a",
+            "/nix/store/./8x4imr87h9x530l6y2kdaj7ih62z8kgx-a",
+            "/nix//store/8x4imr87h9x530l6y2kdaj7ih62z8kgx-a",
+            "/8x4imr87h9x530l6y2kdaj7ih62z8kgx-a",
         ] {
             assert!(text.parse::<StorePath>().is_err(), "{text}");
         }

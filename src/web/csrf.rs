@@ -1,7 +1,7 @@
 //! Who may order something, and that it was really they who did. Two independent checks against forged requests: what the browser
 //! says about the request's origin, and a token that stands in a cookie and in the form.
 //!
-//! Without sign-in only this machine's own users may act. A proxy on this machine would make everyone look local, and a name that
+//! Without sign-in only those who run this machine may act. A proxy on this machine would make everyone look local, and a name that
 //! is re-pointed to 127.0.0.1 would make a foreign page look like ours; so the request must come straight, and to a local name.
 
 use std::io::Read;
@@ -18,8 +18,7 @@ pub const COOKIE: &str = "snowgate_csrf";
 pub const FIELD: &str = "csrf";
 pub const HEADER: &str = "x-csrf-token";
 
-pub const LOCAL_ONLY: &str =
-    "Only from the machine that Snowgate runs on, at http://localhost or its loopback address, as there is no sign-in.";
+pub const LOCAL_ONLY: &str = "Only for root and the user that Snowgate runs as, on its own machine, at http://localhost or its loopback address, as there is no sign-in.";
 
 /// The visitor's token, drawn on the first visit.
 pub fn token(request: &HttpRequest) -> Result<String, Fault> {
@@ -50,16 +49,12 @@ pub fn cookie(token: &str) -> String {
     format!("{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict")
 }
 
-/// A visitor without sign-in may act from this machine only.
-pub fn may_act(request: &HttpRequest) -> Result<(), Fault> {
+/// Whether a request comes from this machine, with nobody in between who would say so. Who it is that asks is a `neighbour`'s question.
+pub fn comes_straight(request: &HttpRequest) -> bool {
     let local_peer = request.peer_addr().is_some_and(|peer| is_loopback(peer.ip()));
     let forwarded = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"];
     let straight = !forwarded.iter().any(|name| request.headers().contains_key(*name));
-    if local_peer && straight && is_local_host(host(request.headers())) {
-        Ok(())
-    } else {
-        Err(Fault::forbidden("local_only", LOCAL_ONLY))
-    }
+    local_peer && straight && is_local_host(host(request.headers()))
 }
 
 fn is_loopback(ip: IpAddr) -> bool {

@@ -47,9 +47,8 @@ pub fn derivation_path(base_name: &str, recorded: Option<&DrvPath>) -> Result<Dr
         return Ok(drv.clone());
     }
     let store = std::env::var("NIX_STORE_DIR").unwrap_or_else(|_| "/nix/store".into());
-    format!("{store}/{base_name}")
-        .parse()
-        .map_err(|_| Fault::not_found(format!("“{base_name}” is not the name of a derivation.")))
+    let path = DrvPath::is_base_name(base_name).then(|| format!("{store}/{base_name}").parse().ok()).flatten();
+    path.ok_or_else(|| Fault::not_found(format!("“{base_name}” is not the name of a derivation.")))
 }
 
 /// Reads the derivation, if the store has it.

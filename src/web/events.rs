@@ -44,7 +44,7 @@ pub async fn events(site: web::Data<Site>, query: web::Query<EventsQuery>, actor
         }
     });
     let events = Box::pin(events).take_until(Box::pin(tokio::time::sleep(lasts)));
-    Ok(sse::answer(events, site.house.closing.clone()))
+    sse::answer(&site.streams, events, site.house.closing.clone())
 }
 
 /// What may be read may change while somebody listens: browsers come back when the stream ends, and are looked at again.

@@ -12,7 +12,7 @@ use super::rights::{Actor, Readable, Right};
 use super::site::Site;
 use crate::build::snapshot::Snapshot;
 use crate::db::AttemptRow;
-use crate::domain::{RepositoryName, ReviewId};
+use crate::domain::{DrvPath, RepositoryName, ReviewId};
 
 /// What a route is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +85,8 @@ async fn may_see(site: &Site, actor: &Actor, subject: Subject) -> Result<(), Fau
             // the handler says so
             None => Ok(()),
         },
+        // the handler says so
+        Subject::Derivation(base_name) if !DrvPath::is_base_name(&base_name) => Ok(()),
         Subject::Derivation(base_name) => {
             let readable = actor.readable(site).await?;
             let attempts = site.house.db.attempts(&base_name).await?;

@@ -102,7 +102,7 @@ async fn follow(
         LogRange::All | LogRange::Tail(_) => found.offset,
     };
     let chunks = site.house.logs.follow(id, Some(&found.attempt.to_string()), offset, Until::Ended);
-    Ok(sse::answer(whole_lines(chunks, offset), site.house.closing.clone()))
+    sse::answer(&site.streams, whole_lines(chunks, offset), site.house.closing.clone())
 }
 
 /// Events of whole lines, each with the offset after it as its id; the last one is `end`. A `phase` comes before its first line.

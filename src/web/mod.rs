@@ -22,6 +22,7 @@ mod health;
 mod kept;
 mod lists;
 mod logs;
+mod neighbour;
 mod openapi;
 mod pages;
 mod rights;
@@ -42,6 +43,8 @@ use std::net::TcpListener;
 use actix_web::middleware::{Compress, from_fn};
 use actix_web::{App, HttpServer, Resource, Route, guard as guards, web};
 
+use nix::sys::resource::{Resource as Limit, getrlimit};
+
 use crate::actors::house::House;
 use crate::forge::github::webhook::LARGEST;
 use sign_in::Entrance;
@@ -49,6 +52,8 @@ use site::Site;
 
 /// Pages take milliseconds: two threads answer more than a curator can ask.
 const WORKERS: usize = 2;
+/// Of the files that this process may have open, the part that connections may be; the rest is for reviews. More wait until others end.
+const CONNECTIONS: u64 = 4;
 /// For requests under way when the house closes; streams end by themselves at once.
 const SHUTDOWN_SECONDS: u64 = 5;
 
@@ -61,13 +66,17 @@ pub async fn serve(house: House, entrance: Option<Entrance>, listener: TcpListen
         App::new().app_data(site.clone()).wrap(from_fn(guard::guard)).wrap(Compress::default()).configure(routes)
     })
     // an answer is written in pieces: each would otherwise wait for the receipt of the one before, which takes 40 ms
-    .on_connect(|connection, _| {
-        if let Some(stream) = connection.downcast_ref::<actix_web::rt::net::TcpStream>()
-            && let Err(error) = stream.set_nodelay(true)
-        {
+    .on_connect(|connection, data| {
+        let Some(stream) = connection.downcast_ref::<actix_web::rt::net::TcpStream>() else { return };
+        if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!("a connection keeps its delay: {error}");
         }
+        if let Some(connection) = neighbour::Connection::of(stream) {
+            data.insert(connection);
+        }
     })
+    // what is open here, and what a page reads, has to stay far below what a process may open
+    .max_connections(connections())
     .workers(WORKERS)
     .disable_signals()
     .shutdown_timeout(SHUTDOWN_SECONDS)
@@ -82,6 +91,12 @@ pub async fn serve(house: House, entrance: Option<Entrance>, listener: TcpListen
     // the order to stop is carried out by the server itself: both have to be driven
     let ((), ended) = tokio::join!(handle.stop(true), server);
     ended
+}
+
+/// At once, of each worker.
+fn connections() -> usize {
+    let files = getrlimit(Limit::RLIMIT_NOFILE).map_or(1024, |(now, _)| now);
+    usize::try_from(files / CONNECTIONS).unwrap_or(usize::MAX).clamp(64, 16_384) / WORKERS
 }
 
 /// `GET`, and `HEAD` as its shadow.

@@ -1,8 +1,8 @@
 //! Who asks, and what they may.
 //!
 //! Whoever uses this machine may order everything (`csrf` says how that is told). Anybody else has to be signed in: the forge tells
-//! what they may do with a repository, the configuration who runs this server. Where nobody can sign in, everything is read by whoever
-//! reaches the pages, and ordered from this machine alone.
+//! what they may do with a repository, the configuration who runs this server. Where nobody can sign in, what is not private is read by
+//! whoever reaches the pages, and everything ordered from this machine alone.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -108,7 +108,7 @@ impl FromRequest for Actor {
 
 impl Actor {
     pub async fn of(site: &Site, request: &HttpRequest) -> Result<Self, Fault> {
-        let local = csrf::may_act(request).is_ok();
+        let local = csrf::comes_straight(request) && site.neighbours.has(request).await;
         let nobody = || if local { Who::Local(request.peer_addr()) } else { Who::Anybody };
         let sign_in = site.sign_in();
         let person = match &sign_in {
@@ -138,7 +138,13 @@ impl Actor {
         self.0.sign_in.as_ref().map(|(sign_in, _)| sign_in)
     }
 
-    fn is_local(&self) -> bool {
+    /// All repositories are of this disk, and for whoever reaches the pages.
+    fn knows_no_forge(&self, site: &Site) -> bool {
+        self.sign_in().is_none() && site.house.github().is_none_or(|github| github.app().is_none())
+    }
+
+    /// Whoever uses this machine.
+    pub fn is_local(&self) -> bool {
         match &self.0.who {
             Who::Anybody => false,
             Who::Local(_) => true,
@@ -184,20 +190,16 @@ impl Actor {
                     Origin::GitHub(_) => Err(Fault::forbidden("not_a_writer", NOT_A_WRITER)),
                 }
             }
-            Right::Read(repository) => {
-                if self.sign_in().is_none() {
-                    return Ok(());
+            Right::Read(repository) => match (origin(site, repository).await?, &self.0.who) {
+                (Origin::Here | Origin::GitHub(Visibility::Everyone), _) => Ok(()),
+                (Origin::Gone, _) if self.knows_no_forge(site) => Ok(()),
+                (Origin::GitHub(Visibility::Private), Who::SignedIn { person, .. })
+                    if self.permission(person, repository).await? >= Permission::Read =>
+                {
+                    Ok(())
                 }
-                match (origin(site, repository).await?, &self.0.who) {
-                    (Origin::Here | Origin::GitHub(Visibility::Everyone), _) => Ok(()),
-                    (Origin::GitHub(Visibility::Private), Who::SignedIn { person, .. })
-                        if self.permission(person, repository).await? >= Permission::Read =>
-                    {
-                        Ok(())
-                    }
-                    (Origin::GitHub(Visibility::Private) | Origin::Gone, _) => Err(self.hidden()),
-                }
-            }
+                (Origin::GitHub(Visibility::Private) | Origin::Gone, _) => Err(self.hidden()),
+            },
         }
     }
 
@@ -216,13 +218,16 @@ impl Actor {
 
     /// Which repositories the visitor may read, for pages that show things of many. A forge that does not answer opens none.
     pub async fn readable(&self, site: &Site) -> Result<Readable, Fault> {
-        if self.sign_in().is_none() || self.is_local() || self.administers(site) {
+        if self.is_local() || self.administers(site) {
             return Ok(Readable::Everything);
         }
         let mut names: BTreeSet<RepositoryName> =
             site.house.settings().current.repositories.iter().map(|configured| configured.name.clone()).collect();
         let (private, public): (Vec<_>, Vec<_>) =
             site.house.db.github_repositories().await?.into_iter().partition(|(_, of)| *of == Visibility::Private);
+        if private.is_empty() && self.knows_no_forge(site) {
+            return Ok(Readable::Everything);
+        }
         names.extend(public.into_iter().map(|(name, _)| name));
         if let Who::SignedIn { person, .. } = &self.0.who {
             let asked = private.into_iter().map(async |(name, _)| {

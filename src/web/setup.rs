@@ -9,6 +9,7 @@ use super::cookies;
 use super::csrf;
 use super::fault::Fault;
 use super::guard;
+use super::rights::Actor;
 use super::site::Site;
 use super::view::setup::{SetupPage, registered_page, setup_page};
 use crate::forge::github::manifest::manifest;
@@ -20,10 +21,9 @@ const LONGEST_NAME: usize = 34;
 const COOKIE: &str = "snowgate_setup";
 
 /// `GET /setup/github`
-pub async fn page(site: web::Data<Site>, request: HttpRequest) -> Result<HttpResponse, Fault> {
+pub async fn page(site: web::Data<Site>, request: HttpRequest, actor: Actor) -> Result<HttpResponse, Fault> {
     let github = site.house.github().ok_or_else(|| Fault::not_found("This server serves repositories of its own disk only."))?;
     let app = github.app();
-    let may = csrf::may_act(&request);
     let settings = site.house.settings();
     let public_url = settings.current.url();
     let host = public_url.rsplit("://").next().unwrap_or_default().split([':', '/']).next().unwrap_or_default();
@@ -34,7 +34,7 @@ pub async fn page(site: web::Data<Site>, request: HttpRequest) -> Result<HttpRes
     let state = csrf::drawn()?;
     let shown = SetupPage {
         registered: app.as_ref().map(|app| app.credentials().slug.clone()),
-        may_register: may.is_ok(),
+        may_register: actor.is_local(),
         web_url: github.web_url(),
         public_url: &public_url,
         manifest: &manifest,
@@ -60,9 +60,12 @@ pub struct Back {
 pub async fn callback(
     site: web::Data<Site>,
     request: HttpRequest,
+    actor: Actor,
     back: Option<web::Query<Back>>,
 ) -> Result<HttpResponse, Fault> {
-    csrf::may_act(&request)?;
+    if !actor.is_local() {
+        return Err(Fault::forbidden("local_only", csrf::LOCAL_ONLY));
+    }
     let back = back.ok_or_else(|| Fault::bad_request("That is not where GitHub sends people back to: the address lacks its code or its state. Begin the registration again at /setup/github."))?;
     let ours = cookies::find(request.headers(), COOKIE).next();
     if !ours.is_some_and(|ours| csrf::equal(ours, &back.state)) {

@@ -10,7 +10,9 @@ use super::fault::Fault;
 use super::guard::Answers;
 use super::kept::Kept;
 use super::lists::Lists;
+use super::neighbour::Neighbours;
 use super::sign_in::{Entrance, SignIn};
+use super::sse::Streams;
 use super::view::review::Reported;
 use super::view::tree::Tree;
 use crate::actors::house::House;
@@ -26,6 +28,8 @@ pub struct Site {
     pub trees: Kept<Tree>,
     pub lists: Lists,
     pub diffs: Diffs,
+    pub neighbours: Neighbours,
+    pub streams: Streams,
     entrance: Option<Entrance>,
     growth: Kept<Growth>,
     metadata: Kept<Metadata>,
@@ -46,10 +50,18 @@ impl Site {
             trees: Kept::new(REPORTS),
             lists: Lists::default(),
             diffs: Diffs::default(),
+            neighbours: Neighbours::default(),
+            streams: Streams::default(),
             growth: Kept::new(REPORTS),
             metadata: Kept::new(REPORTS),
             reports: Mutex::default(),
         }
+    }
+
+    /// The same, where a request in a test is a user's if its address is.
+    #[cfg(test)]
+    pub fn among_users(self) -> Self {
+        Self { neighbours: Neighbours::All, ..self }
     }
 
     /// `None`: nobody can sign in.

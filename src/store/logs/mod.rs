@@ -227,7 +227,7 @@ impl Logs {
 
     /// The attempts that have a log, oldest first.
     pub fn attempts(&self, drv_base_name: &str) -> Vec<AttemptTime> {
-        if !is_drv(drv_base_name) {
+        if !DrvPath::is_base_name(drv_base_name) {
             return Vec::new();
         }
         let Ok(entries) = std::fs::read_dir(self.0.attempts_dir(drv_base_name)) else { return Vec::new() };
@@ -251,7 +251,7 @@ impl Logs {
     }
 
     fn key(&self, drv: &str, attempt: Option<&str>) -> Option<Key> {
-        if !is_drv(drv) {
+        if !DrvPath::is_base_name(drv) {
             return None;
         }
         let attempt = match attempt {
@@ -260,9 +260,4 @@ impl Logs {
         };
         Some(Key { drv: drv.to_owned(), attempt })
     }
-}
-
-/// A name from a URL becomes part of a path only if it is a derivation's: no separator and no dots pass this.
-fn is_drv(base_name: &str) -> bool {
-    !base_name.contains('/') && format!("/nix/store/{base_name}").parse::<DrvPath>().is_ok()
 }

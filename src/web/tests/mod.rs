@@ -216,7 +216,7 @@ impl World {
         let crew = Arc::new(crew);
         let sources = Sources::new(state.objects());
         let house = House::new(db, logs, Events::default(), sources, CancellationToken::new(), crew.clone());
-        let site = web::Data::new(Site::new(house.clone(), None));
+        let site = web::Data::new(Site::new(house.clone(), None).among_users());
         Self { house, crew, site, directory }
     }
 

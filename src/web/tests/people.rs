@@ -48,7 +48,7 @@ async fn world_with(github: &GitHub, lines: &str) -> World {
     let mut world = World::with(Crew { settings: settings.clone(), ..Crew::default() });
     let state = StateDir::new(world.directory.path().join("state"));
     let entrance = Entrance::open(&settings, &state, URL, world.house.db.clone()).unwrap();
-    world.site = web::Data::new(Site::new(world.house.clone(), Some(entrance)));
+    world.site = web::Data::new(Site::new(world.house.clone(), Some(entrance)).among_users());
     is_on_github(&world, "local/packages", Visibility::Everyone).await;
     world.with_review(&samples::blocked()).await
 }
@@ -417,6 +417,22 @@ async fn a_review_that_waits_says_for_what_and_offers_the_button() {
     let (_, report) = world.json("/api/reviews/00c0ffee00c0ffe1").await;
     assert_eq!((&report["state"], &report["verdict"]["decision"]), (&"evaluating".into(), &"pending".into()));
     assert!(report["verdict"]["summary"].as_str().unwrap().starts_with("Waits for a writer's permission"));
+}
+
+#[actix_web::test]
+async fn where_nobody_can_sign_in_a_private_repository_is_shown_to_nobody_elsewhere() {
+    let world = World::new().with_review(&samples::blocked()).await;
+    let seen = async |host: &str| {
+        let here = TestRequest::get().uri(PULL).insert_header((header::HOST, host.to_owned()));
+        let page = world.ask(here.peer_addr("127.0.0.1:40000".parse().unwrap())).await.status();
+        let pulls = TestRequest::get().uri("/api/pulls").insert_header((header::HOST, host.to_owned()));
+        (page, text(world.ask(pulls.peer_addr("127.0.0.1:40000".parse().unwrap())).await).await.1)
+    };
+    let (page, pulls) = seen("gate.example.org").await;
+    assert!(page == StatusCode::OK && pulls.contains("local/packages"), "{pulls}");
+    is_on_github(&world, "local/packages", Visibility::Private).await;
+    assert_eq!(seen("gate.example.org").await, (StatusCode::NOT_FOUND, "[]".into()));
+    assert_eq!(seen("localhost").await.0, StatusCode::OK);
 }
 
 #[actix_web::test]

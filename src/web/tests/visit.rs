@@ -33,7 +33,7 @@ async fn a_branch_with_a_pull_request_leads_to_it() {
 async fn a_report_that_changed_is_read_again() {
     let mut report = samples::begun();
     let world = World::new().with_review(&report).await;
-    let site = Site::new(world.house.clone(), None);
+    let site = Site::new(world.house.clone(), None).among_users();
     let seen =
         async || site.report(&world.house.db.review(&report.id).await.unwrap().unwrap()).await.unwrap().verdict.summary.clone();
     assert_eq!(seen().await, "Evaluating base and head.");
