@@ -27,7 +27,7 @@ use crate::config::watch::Live;
 use crate::config::{Settings, StateDir};
 use crate::db::Db;
 use crate::forge::github::GitHub;
-use crate::web::sign_in::Entrance;
+use crate::web::sign_in::{Entrance, Lent};
 
 /// What this process starts may have as many open, and some old programs go through all that they may have.
 const FILES: u64 = 65_536;
@@ -156,6 +156,8 @@ async fn with_database(
         let hire = move || std::future::ready(Some(Outbox::new(tools.clone())));
         supervise("outbox", outbox::MAILBOX, closing.clone(), Tenure::Permanent, hire, || {})
     };
+    let entrance = Entrance::open(settings, state, &url, db.clone()).map_err(|error| Fault::Configuration(error.to_string()))?;
+    let entrance = Arc::new(entrance);
     let clerk = {
         let tools = clerk::Tools {
             github: github.clone(),
@@ -163,11 +165,11 @@ async fn with_database(
             events: events.clone(),
             intake: intake.clone(),
             name: settings.github.command_name.clone(),
+            wallets: Arc::new(Lent { entrance: entrance.clone(), github: github.clone() }),
         };
         let hire = move || std::future::ready(Some(Clerk::new(tools.clone())));
         supervise("clerk", clerk::MAILBOX, closing.clone(), Tenure::Permanent, hire, || {})
     };
-    let entrance = Entrance::open(settings, state, &url, db.clone()).map_err(|error| Fault::Configuration(error.to_string()))?;
     let live = live.map(Arc::new);
     let config = live.clone().map(|live| {
         let (agenda, intake, db) = (agenda.clone(), intake.clone(), db.clone());

@@ -89,10 +89,7 @@ fn words<'a>(method: Option<Method>, text: impl Fn(&str) -> Option<&'a str>) -> 
     let of_method = |name: &str| text(&format!("{}_{name}", method?.word()));
     // browsers end lines as mail does
     let of = |name: &str| text(name).or_else(|| of_method(name)).map(|text| text.replace("\r\n", "\n"));
-    match method {
-        Some(Method::Rebase) => Words::default(),
-        Some(Method::Merge | Method::Squash) | None => Words { title: of("title"), message: of("message") },
-    }
+    Words { title: of("title"), message: of("message") }
 }
 
 /// What is decided is decided on what is there.

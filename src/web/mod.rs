@@ -39,6 +39,7 @@ mod tests;
 
 use std::io;
 use std::net::TcpListener;
+use std::sync::Arc;
 
 use actix_web::middleware::{Compress, from_fn};
 use actix_web::{App, HttpServer, Resource, Route, guard as guards, web};
@@ -59,7 +60,7 @@ const SHUTDOWN_SECONDS: u64 = 5;
 
 /// Serves until `house.closing` is cancelled; then streams end and requests under way are finished. Needs a tokio runtime or an
 /// actix system around it. Handles no signals.
-pub async fn serve(house: House, entrance: Option<Entrance>, listener: TcpListener) -> io::Result<()> {
+pub async fn serve(house: House, entrance: Option<Arc<Entrance>>, listener: TcpListener) -> io::Result<()> {
     let closing = house.closing.clone();
     let site = web::Data::new(Site::new(house, entrance));
     let server = HttpServer::new(move || {

@@ -58,7 +58,6 @@ pub enum Right<'a> {
 }
 
 /// What a person acts on the forge with: their own token, so that the forge's rules hold.
-#[allow(dead_code, reason = "for reviews and merges")]
 #[derive(Debug, Clone)]
 pub struct UserToken {
     pub user: UserId,
@@ -271,7 +270,6 @@ impl Actor {
         }
     }
 
-    #[allow(dead_code, reason = "for reviews and merges")]
     /// What the person acts with on a repository of the forge.
     pub async fn token(&self, site: &Site, repository: &RepositoryName) -> Result<UserToken, Fault> {
         let (Who::SignedIn { person, .. }, Some(sign_in)) = (&self.0.who, self.sign_in()) else {

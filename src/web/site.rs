@@ -30,7 +30,7 @@ pub struct Site {
     pub diffs: Diffs,
     pub neighbours: Neighbours,
     pub streams: Streams,
-    entrance: Option<Entrance>,
+    entrance: Option<Arc<Entrance>>,
     growth: Kept<Growth>,
     metadata: Kept<Metadata>,
     reports: Mutex<VecDeque<(ReviewRow, Arc<Reported>)>>,
@@ -41,7 +41,7 @@ const REPORTS: usize = 6;
 
 impl Site {
     /// `entrance`: by which people sign in as soon as GitHub knows this server; `None`: they never do.
-    pub fn new(house: House, entrance: Option<Entrance>) -> Self {
+    pub fn new(house: House, entrance: Option<Arc<Entrance>>) -> Self {
         Self {
             house,
             entrance,

@@ -1,69 +1,16 @@
 //! What people do to pull requests in their own name.
 
-use std::collections::BTreeMap;
-
-use crate::appliance::http::{self, Answer};
-use crate::appliance::{Appliance, Place};
+use crate::appliance::Place;
+use crate::browser::Browser;
 use crate::checks::{opened, until_told};
-use crate::double::{GitHub, INES, STRANGER, User};
+use crate::double::{GitHub, INES, STRANGER};
 use crate::{accepted, packages, settled};
-
-/// A browser of somebody who is signed in, on another machine.
-struct Browser<'a> {
-    snowgate: &'a Appliance<'a>,
-    cookies: BTreeMap<String, String>,
-}
-
-impl<'a> Browser<'a> {
-    fn of(user: User, snowgate: &'a Appliance<'a>) -> Self {
-        let mut browser = Self { snowgate, cookies: BTreeMap::new() };
-        let away = browser.ask("GET", "/auth/github/login?return=%2F", "");
-        let away = away.header("location").unwrap();
-        let state = away.split(['?', '&']).find_map(|part| part.strip_prefix("state=")).unwrap();
-        let back = browser.ask("GET", &format!("/auth/github/callback?code=code-{}&state={state}", user.login), "");
-        assert_eq!(back.status, 303, "{}", back.body);
-        browser
-    }
-
-    fn ask(&mut self, method: &str, path: &str, body: &str) -> Answer {
-        let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let (cookies, origin) = (cookies.join("; "), format!("http://{}", self.snowgate.address()));
-        let mut headers = vec![("cookie", cookies.as_str()), ("origin", origin.as_str()), ("x-forwarded-for", "10.0.0.7")];
-        if method == "POST" {
-            headers.push(("content-type", "application/x-www-form-urlencoded"));
-        }
-        let answer = http::request(self.snowgate.address(), method, path, &headers, body).unwrap();
-        for cookie in answer.headers("set-cookie") {
-            let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
-            self.cookies.insert(name.to_owned(), value.to_owned());
-        }
-        answer
-    }
-
-    /// The form of a page, with these fields beside what it carries.
-    fn press(&mut self, page: &str, action: &str, fields: &str) -> Answer {
-        let page = self.ask("GET", page, "").body;
-        let form = page.split("<form").find(|form| form.contains(&format!("/{action}\"")));
-        let form = form.unwrap_or_else(|| panic!("no form for {action} in {page}"));
-        let form = form.split("</form>").next().unwrap();
-        let value = |name: &str| {
-            let found = form.split(&format!("name=\"{name}\" value=\"")).nth(1);
-            found.map(|rest| rest.split('"').next().unwrap().to_owned()).unwrap_or_default()
-        };
-        let path = form.split("action=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
-        self.ask("POST", &path, &format!("csrf={}&head={}&{fields}", value("csrf"), value("head")))
-    }
-}
 
 #[test]
 fn people_approve_and_merge_in_their_own_name_and_githubs_rules_hold() {
     let place = Place::new();
     let github = GitHub::start(&place);
-    std::fs::write(place.path("client-secret"), "s3cret-of-the-client").unwrap();
-    github.also(&format!(
-        "client_id = \"Iv1.0123456789abcdef\"\nclient_secret_file = \"{}\"",
-        place.path("client-secret").display()
-    ));
+    github.with_sign_in();
     let packages = packages(&github);
     packages.allow_methods([true, true, false]);
     let snowgate = place.serve();
@@ -129,8 +76,7 @@ fn people_approve_and_merge_in_their_own_name_and_githubs_rules_hold() {
     assert_eq!(answer.status, 202, "{}", answer.body);
     assert_eq!(packages.merged(), [format!("squash {number} by ines: A title\n\nWhy\nindeed")]);
     // nobody in particular does nothing
-    let answer =
-        Browser { snowgate: &snowgate, cookies: BTreeMap::new() }.ask("POST", &format!("/api/reviews/{old}/approve"), "");
+    let answer = Browser::new(&snowgate).ask("POST", &format!("/api/reviews/{old}/approve"), "");
     assert_eq!(answer.status, 401, "{}", answer.body);
     assert!(!snowgate.said().contains("ghu_"), "{}", snowgate.said());
 }

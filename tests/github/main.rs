@@ -2,6 +2,7 @@
 
 #[path = "../support/appliance.rs"]
 mod appliance;
+mod browser;
 mod calls;
 mod checks;
 mod commands;

@@ -1,6 +1,7 @@
 //! Merges that wait for a verdict.
 
 use crate::appliance::{Appliance, Place};
+use crate::browser::Browser;
 use crate::checks::{opened, until_told};
 use crate::commands::flaky;
 use crate::double::{GitHub, Hosted, INES};
@@ -115,4 +116,67 @@ fn a_merge_is_given_up_and_says_why() {
     accepted(&github.deliver(&snowgate, "check_run", &packages.rerequested_event(&head)));
     given_up(&snowgate, &packages, number, "who asked for it may not write to the repository any more");
     assert_eq!(packages.merged(), Vec::<String>::new());
+}
+
+#[test]
+fn who_is_signed_in_has_it_merged_in_their_own_name_when_the_verdict_comes() {
+    let place = Place::new();
+    let github = GitHub::start(&place);
+    github.with_sign_in();
+    let packages = packages(&github);
+    let snowgate = place.serve();
+    settled(&snowgate, "us/packages");
+    // ordered from the page while it builds; the head is where it stood
+    let waiting = |snowgate: &Appliance<'_>, branch: &str, fields: &str| {
+        let gate = place.gate(branch);
+        let head = packages.work.branch(branch, &[(branch, &format!("{}; echo > $out", gate.wait()))]);
+        let number = opened(&github, &packages, snowgate, branch);
+        snowgate.building(branch);
+        let mut ines = Browser::of(INES, snowgate);
+        let page = format!("/r/us/packages/pull/{number}");
+        let answer = ines.press(&page, "merge", &format!("when=mergeable&{fields}"));
+        assert_eq!(answer.status, 202, "{}", answer.body);
+        assert!(answer.body.contains("merges when it is mergeable"), "{}", answer.body);
+        assert!(ines.ask("GET", &page, "").body.contains("when it is mergeable</span>"));
+        (gate, head, number)
+    };
+    let merged =
+        |snowgate: &Appliance<'_>, number: usize| snowgate.until("it is merged", || packages.merged().get(number - 1).cloned());
+
+    // also by another process than the one that heard the order
+    let (gate, _, number) = waiting(&snowgate, "first", "method=squash&squash_title=First&squash_message=As+agreed.");
+    snowgate.kill();
+    let snowgate = place.serve();
+    snowgate.building("first");
+    gate.open();
+    assert_eq!(merged(&snowgate, 1), format!("squash {number} by ines: First\n\nAs agreed."));
+
+    // whose session is over, or whose token GitHub does not take, is asked about, and the App merges
+    let (gate, _, number) = waiting(&snowgate, "second", "method=merge&merge_title=Second");
+    github.world().took_back.push(INES);
+    gate.open();
+    let by_the_app = format!("Asked for by ines (GitHub account {}).", INES.id);
+    assert_eq!(merged(&snowgate, 2), format!("merge {number}: Second\n\n{by_the_app}"));
+    github.world().took_back.clear();
+
+    // GitHub's rules are those for a person
+    let (gate, _, number) = waiting(&snowgate, "third", "method=merge");
+    github.world().writers.clear();
+    gate.open();
+    given_up(&snowgate, &packages, number, "GitHub does not allow it: Must have push access to repository");
+    github.world().writers.push(INES);
+
+    // what was decided on one head is not done to another
+    let (gate, _, number) = waiting(&snowgate, "fourth", "method=merge");
+    packages.work.git(&["switch", "--quiet", "fourth"]);
+    packages.work.packages(&[("fourth", "echo 2 > $out")]);
+    packages.work.commit("more");
+    let head = packages.push("fourth");
+    packages.work.git(&["switch", "--quiet", "main"]);
+    accepted(&github.deliver(&snowgate, "pull_request", &packages.pull_event("synchronize", number)));
+    given_up(&snowgate, &packages, number, "its head has moved since");
+    gate.open();
+    until_told(&snowgate, &packages, &head, "completed success: Mergeable");
+    assert_eq!(packages.merged().len(), 2, "{:#?}", packages.merged());
+    assert!(!snowgate.said().contains("ghu_"), "{}", snowgate.said());
 }

@@ -5,8 +5,10 @@ use jiff::Timestamp;
 use super::work::{Desk, Ended};
 use crate::actors::outbox::pauses::Stop;
 use crate::db::{MergeRow, MergeState, PullState};
+use crate::domain::UserId;
 use crate::forge::command::Method;
 use crate::forge::github::App;
+use crate::forge::github::client::{GitHubError, Person};
 use crate::forge::github::comments::Reached;
 use crate::forge::github::deeds::{Merge, NotDone, Words};
 use crate::notify::check;
@@ -105,17 +107,21 @@ impl Desk {
         if !db.check_run_is_told(row.repository, &row.head, check::NAME).await? {
             return Err(Ended::Stopped(Stop::Soon));
         }
-        if !app.may_write(at, &row.by).await? {
-            return dropped("who asked for it may not write to the repository any more");
-        }
         let allowed = app.methods(at).await?;
         let method = row.method.or(allowed.first().copied());
         let Some(method) = method.filter(|method| allowed.contains(method)) else {
             let words: Vec<&str> = allowed.iter().map(|method| method.word()).collect();
             return Ok(Standing::Dropped(format!("the repository allows only: {}", words.join(", "))));
         };
-        db.merge_is(row, MergeState::Merging, None).await?;
-        match app.merge(at, row.number, &Merge { head: &row.head, method, words: &signed(row, method) }, None).await {
+        let done = match self.as_who_asked(app, at, row, method).await? {
+            Some(done) => done,
+            None if app.may_write(at, &row.by).await? => {
+                db.merge_is(row, MergeState::Merging, None).await?;
+                app.merge(at, row.number, &Merge { head: &row.head, method, words: &signed(row) }, None).await
+            }
+            None => return dropped("who asked for it may not write to the repository any more"),
+        };
+        match done {
             Ok(()) => {
                 tracing::info!("{}#{} is merged, {} after {} asked for it", at.name, row.number, waited(row), row.by.login);
                 Ok(Standing::Merged)
@@ -124,14 +130,32 @@ impl Desk {
             Err(NotDone::GitHub(error)) => Err(error.into()),
         }
     }
+
+    /// Merges in the name of who asked for it, so that GitHub's rules are those for them; `None`: they are not signed in.
+    async fn as_who_asked(
+        &self,
+        app: &App,
+        at: Reached<'_>,
+        row: &MergeRow,
+        method: Method,
+    ) -> Result<Option<Result<(), NotDone>>, Ended> {
+        let Some(token) = self.tools.wallets.token_of(UserId(row.by.id)).await else { return Ok(None) };
+        self.tools.db.merge_is(row, MergeState::Merging, None).await?;
+        let (merge, by) = (Merge { head: &row.head, method, words: &row.words }, Person { id: row.by.id, token: &token });
+        match app.merge(at, row.number, &merge, Some(&by)).await {
+            // taken back at GitHub: as good as signed out
+            Err(NotDone::GitHub(GitHubError::Refused { status: 401, .. })) => Ok(None),
+            // it is hidden from who may not read it
+            Err(NotDone::GitHub(GitHubError::NotFound(_))) => {
+                Ok(Some(Err(NotDone::Refused("GitHub does not show the repository to who asked for it any more".into()))))
+            }
+            done => Ok(Some(done)),
+        }
+    }
 }
 
 /// Who is behind a merge of the App's stands in its commit.
-fn signed(row: &MergeRow, method: Method) -> Words {
-    // a rebase makes no commit of its own
-    if method == Method::Rebase {
-        return Words::default();
-    }
+fn signed(row: &MergeRow) -> Words {
     let who = format!("Asked for by {} (GitHub account {}).", row.by.login, row.by.id);
     let message = row.words.message.as_ref().map_or_else(|| who.clone(), |message| format!("{message}\n\n{who}"));
     Words { title: row.words.title.clone(), message: Some(message) }

@@ -1,5 +1,6 @@
-//! The Clerk carries out what people order in comments on GitHub, and answers them; and the merges that wait for a verdict. Each comment is a row, stored with its delivery;
-//! each step is in it before the next is taken, and each order can be given again without being carried out twice.
+//! The Clerk carries out what people order in comments on GitHub, and answers them; and the merges that wait for a verdict. Each comment
+//! is a row, stored with its delivery; each step is in it before the next is taken, and each order can be given again without being
+//! carried out twice.
 //!
 //! One task for each repository, one comment after the other. It is told of new rows, and looks by itself after a start and now and then.
 
@@ -22,6 +23,7 @@ use super::events::{Event, Events};
 use super::intake::Intake;
 use super::post::Post;
 use crate::db::{Db, DbError};
+use crate::forge::account::Wallets;
 use crate::forge::github::GitHub;
 use crate::review::report::State;
 
@@ -38,6 +40,8 @@ pub struct Tools {
     pub intake: Post<Intake>,
     /// What commands begin with, after the `@`; `None`: the App's own name.
     pub name: Option<String>,
+    /// Whoever asked for a merge, and is signed in, merges.
+    pub wallets: Arc<dyn Wallets>,
 }
 
 pub struct Clerk {

@@ -1,7 +1,7 @@
 //! People's accounts on a forge: how they sign in, who they are, and what the forge lets them do.
 //!
 //! Owns [`Accounts`] and its implementation for GitHub. What a person does is asked with that person's own token, so that the forge's
-//! rules hold. Called by sign-in in `web/` alone.
+//! rules hold. Called by sign-in in `web/` alone; what it lends to `actors/` are [`Wallets`].
 
 pub mod github;
 mod http;
@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use oauth2::{AccessToken, RefreshToken};
 
-use crate::domain::{RepositoryName, UserId};
+use crate::domain::{RepositoryName, Secret, UserId};
 
 pub use http::{Http, HttpFault};
 
@@ -33,6 +33,12 @@ pub trait Accounts: Send + Sync {
 
     /// What the owner of the tokens may do with a repository.
     fn permission(&self, tokens: Tokens, repository: RepositoryName) -> BoxFuture<'_, Result<Permission, AccountError>>;
+}
+
+/// What people who are signed in act with while no browser of theirs is there: for what they ordered, and is to be done later.
+pub trait Wallets: Send + Sync {
+    /// `None`: they are not signed in any more, or their token can't be had now.
+    fn token_of(&self, user: UserId) -> BoxFuture<'_, Option<Secret>>;
 }
 
 pub struct Departure {

@@ -142,8 +142,10 @@ impl App {
             #[serde(skip_serializing_if = "Option::is_none")]
             commit_message: Option<&'a str>,
         }
-        let Words { title, message } = merge.words;
-        let (commit_title, commit_message) = (title.as_deref(), message.as_deref());
+        // a rebase makes no commit of its own
+        let words = Some(merge.words).filter(|_| merge.method != Method::Rebase);
+        let commit_title = words.and_then(|words| words.title.as_deref());
+        let commit_message = words.and_then(|words| words.message.as_deref());
         let new = New { sha: merge.head, merge_method: merge.method, commit_title, commit_message };
         let path = format!("/repos/{}/pulls/{number}/merge", at.name);
         let done: Result<IgnoredAny, GitHubError> = match by {

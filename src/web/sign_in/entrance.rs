@@ -4,14 +4,17 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
 use super::key::{Key, KeyFault};
 use super::{CALLBACK, SignIn};
 use crate::config::github::GitHub as Settings;
 use crate::config::{Settings as All, StateDir};
 use crate::db::Db;
-use crate::domain::Secret;
+use crate::domain::{Secret, UserId};
 use crate::forge::account::github::{GitHubAccounts, OAuthApp};
-use crate::forge::account::{Http, HttpFault};
+use crate::forge::account::{Http, HttpFault, Wallets};
 use crate::forge::github::GitHub;
 
 /// The name of the systemd credential.
@@ -112,6 +115,23 @@ impl Entrance {
             );
         }
         Ok(Arc::new(sign_in))
+    }
+}
+
+/// An entrance, and the App by which people come in.
+pub struct Lent {
+    pub entrance: Arc<Entrance>,
+    pub github: Arc<GitHub>,
+}
+
+impl Wallets for Lent {
+    fn token_of(&self, user: UserId) -> BoxFuture<'_, Option<Secret>> {
+        async move {
+            let sign_in = self.entrance.sign_in(Some(&self.github))?;
+            let token = sign_in.token_of(user).await;
+            token.inspect_err(|fault| tracing::warn!("the token of user {user} can't be had: {fault}")).ok().flatten()
+        }
+        .boxed()
     }
 }
 

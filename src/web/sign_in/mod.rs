@@ -18,9 +18,9 @@ use serde::{Deserialize, Serialize};
 use super::cookies::Kept;
 use super::fault::Fault;
 use crate::db::{Db, NewSession, SessionHash, UserRow};
-use crate::domain::{RepositoryName, UserId};
+use crate::domain::{RepositoryName, Secret, UserId};
 use crate::forge::account::{AccountError, Accounts, Departure, Permission, Tokens};
-pub use entrance::{CannotSignIn, Entrance};
+pub use entrance::{CannotSignIn, Entrance, Lent};
 use key::Key;
 
 pub const CALLBACK: &str = "/auth/github/callback";
@@ -229,13 +229,30 @@ impl SignIn {
 
     /// What the forge is asked with in this person's name; renewed where it is about to expire.
     pub async fn tokens(self: &Arc<Self>, who: &SignedIn) -> Result<Tokens, Fault> {
-        let tokens = self.stored(who.session).await?;
+        self.tokens_of(who.session).await
+    }
+
+    async fn tokens_of(self: &Arc<Self>, session: SessionHash) -> Result<Tokens, Fault> {
+        let tokens = self.stored(session).await?;
         if !expires(&tokens, Timestamp::now()) {
             return Ok(tokens);
         }
         // not cut short when the browser goes: what was renewed and not stored is lost
-        let (sign_in, session) = (self.clone(), who.session);
-        actix_web::rt::spawn(async move { sign_in.renew(session).await }).await.map_err(Fault::internal)?
+        let sign_in = self.clone();
+        tokio::spawn(async move { sign_in.renew(session).await }).await.map_err(Fault::internal)?
+    }
+
+    /// What this person acts with while no browser of theirs is there, from the session that they used last.
+    async fn token_of(self: &Arc<Self>, user: UserId) -> Result<Option<Secret>, Fault> {
+        for row in self.db.sessions(Some(user)).await? {
+            match self.tokens_of(row.hash).await {
+                Ok(tokens) => return Ok(Some(Secret::new(tokens.access.secret().as_str()))),
+                // that session is over, as has been found out now
+                Err(fault) if fault.status == StatusCode::UNAUTHORIZED => {}
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(None)
     }
 
     async fn renew(&self, session: SessionHash) -> Result<Tokens, Fault> {

@@ -48,7 +48,7 @@ async fn world_with(github: &GitHub, lines: &str) -> World {
     let mut world = World::with(Crew { settings: settings.clone(), ..Crew::default() });
     let state = StateDir::new(world.directory.path().join("state"));
     let entrance = Entrance::open(&settings, &state, URL, world.house.db.clone()).unwrap();
-    world.site = web::Data::new(Site::new(world.house.clone(), Some(entrance)).among_users());
+    world.site = web::Data::new(Site::new(world.house.clone(), Some(std::sync::Arc::new(entrance))).among_users());
     is_on_github(&world, "local/packages", Visibility::Everyone).await;
     world.with_review(&samples::blocked()).await
 }

@@ -12,7 +12,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{APP, INES, INSTALLATION, Remote, STRANGER, State, User, World, answers, checks, comments, described, git, reviews};
+use super::{APP, INES, INSTALLATION, Remote, State, User, World, answers, checks, comments, described, git, reviews};
 
 /// A page of GitHub's is a hundred; stories are shorter.
 pub const PAGE: usize = 2;
@@ -147,7 +147,10 @@ fn answer_to(world: &mut World, request: &HttpRequest, path: &str, body: &Value)
         }
         return as_the_app(world, request, &parts);
     }
-    let person = super::owner(bearer);
+    let person = world.owner(bearer);
+    if person.is_some_and(|person| world.took_back.contains(&person)) {
+        return Err(refusal(401, "Bad credentials"));
+    }
     if let (["user"], Some(person)) = (&parts[..], person) {
         return ok(answers::user(person));
     }
@@ -173,6 +176,7 @@ fn answer_to(world: &mut World, request: &HttpRequest, path: &str, body: &Value)
         }
         ["repos", owner, name, ref rest @ ..] => {
             let name = format!("{owner}/{name}");
+            let known = rest.get(1).and_then(|login| world.user(login));
             let (refuses_reactions, writers) = (world.refuse_reactions, world.writers.clone());
             if let Some(remote) = world.remotes.iter_mut().find(|remote| remote.name == name) {
                 return if rest.contains(&"reactions") && refuses_reactions {
@@ -182,7 +186,7 @@ fn answer_to(world: &mut World, request: &HttpRequest, path: &str, body: &Value)
                 } else if rest.first() == Some(&"issues") {
                     comments::answer(remote, request, rest, body)
                 } else {
-                    of_repository(remote, &writers, person, request, rest, body)
+                    of_repository(remote, &writers, known, person, request, rest, body)
                 };
             }
             match world.remotes.iter().find(|remote| remote.former.contains(&name)) {
@@ -231,6 +235,7 @@ fn as_the_app(world: &mut World, request: &HttpRequest, parts: &[&str]) -> Reply
 fn of_repository(
     remote: &mut Remote,
     writers: &[User],
+    known: Option<User>,
     person: Option<User>,
     request: &HttpRequest,
     rest: &[&str],
@@ -291,9 +296,7 @@ fn of_repository(
             ok(listed.collect())
         }
         ["collaborators", login, "permission"] => {
-            let Some(user) = [INES, STRANGER].into_iter().find(|user| user.login == *login) else {
-                return Err(refusal(404, "Not Found"));
-            };
+            let Some(user) = known.filter(|user| user.login == *login) else { return Err(refusal(404, "Not Found")) };
             let permission = if writers.contains(&user) { "write" } else { "read" };
             ok(json!({"permission": permission, "role_name": permission, "user": answers::user(user)}))
         }
@@ -339,8 +342,8 @@ fn conversion(request: &HttpRequest, code: &str) -> Reply {
     created(json!({
         "id": APP,
         "slug": "the-gate",
-        "client_id": "Iv1.0123456789abcdef",
-        "client_secret": "s3cret-of-the-client",
+        "client_id": super::CLIENT_ID,
+        "client_secret": super::CLIENT_SECRET,
         "pem": super::KEY,
         "webhook_secret": super::SECRET,
         "html_url": "https://github.example/apps/the-gate",

@@ -27,6 +27,8 @@ const KEY: &str = include_str!("app.pem");
 pub const APP: u64 = 7;
 pub const SECRET: &str = "what deliveries are signed with";
 const INSTALLATION: u64 = 70;
+const CLIENT_ID: &str = "Iv1.0123456789abcdef";
+const CLIENT_SECRET: &str = "s3cret-of-the-client";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct User {
@@ -36,13 +38,13 @@ pub struct User {
 
 /// Writes to all repositories.
 pub const INES: User = User { login: "ines", id: 101 };
+/// One of many who contribute.
+pub fn contributor(number: u64) -> User {
+    User { login: Box::leak(format!("contributor-{number}").into_boxed_str()), id: 1000 + number }
+}
+
 /// Nobody knows him.
 pub const STRANGER: User = User { login: "stranger", id: 102 };
-
-/// Whom a token of a person's is of; each has one.
-pub fn owner(token: &str) -> Option<User> {
-    [INES, STRANGER].into_iter().find(|user| token == format!("ghu_{}", user.login))
-}
 
 #[derive(Debug, Clone)]
 pub struct Pull {
@@ -129,8 +131,23 @@ pub struct World {
     pub used_up_until: u64,
     /// The App is installed, and may do nothing.
     pub suspended: bool,
+    /// Took back at GitHub what they had given to the App.
+    pub took_back: Vec<User>,
     /// So many requests are refused for a second, for being too many.
     pub too_many: u32,
+}
+
+impl World {
+    /// Whom a token of a person's is of; each has one.
+    fn owner(&self, token: &str) -> Option<User> {
+        [INES, STRANGER].into_iter().find(|user| token == format!("ghu_{}", user.login))
+    }
+
+    /// By name, of those who ever opened something.
+    fn user(&self, login: &str) -> Option<User> {
+        let authors = self.remotes.iter().flat_map(|remote| remote.pulls.values()).map(|pull| pull.author);
+        [INES, STRANGER].into_iter().chain(authors).find(|user| user.login == login)
+    }
 }
 
 pub struct GitHub<'a> {
@@ -162,6 +179,13 @@ impl<'a> GitHub<'a> {
     /// The settings as before, with more lines.
     pub fn also(&self, lines: &str) {
         self.configure(&format!("{}{lines}\n", self.app()));
+    }
+
+    /// The settings as before, and people can sign in.
+    pub fn with_sign_in(&self) {
+        let secret = self.place.path("client-secret");
+        std::fs::write(&secret, CLIENT_SECRET).unwrap();
+        self.also(&format!("client_id = \"{CLIENT_ID}\"\nclient_secret_file = \"{}\"", secret.display()));
     }
 
     /// The settings as before, with another secret for deliveries, and the one of before beside it.
@@ -339,6 +363,10 @@ impl Hosted<'_> {
         self.with(|remote| remote.pulls.get_mut(&number).unwrap().head.clone_from(&head));
         self.push_to(&branch, &format!("refs/pull/{number}/head"));
         head
+    }
+
+    pub fn head_of(&self, number: u64) -> String {
+        self.with(|remote| remote.pulls[&number].head.clone())
     }
 
     /// The newest check run of a commit that goes by this name, if there is one: that is what counts.
