@@ -16,7 +16,9 @@ use super::view::parts::pull_href;
 use super::view::pulls::{Merging, PullsPage, PullsQuery, pulls_page};
 use super::view::queue::{QueuePage, queue_page};
 use super::view::repository::repository_page;
-use super::view::review::{Deeds, Evidence, ReviewPage, ReviewQuery, View, Visitor, review_page, shown, unreviewed_page};
+use super::view::review::{
+    Deeds, Evidence, ReviewPage, ReviewQuery, Standing, View, Visitor, review_page, shown, unreviewed_page,
+};
 use super::view::settings::{SettingsPage, settings_page};
 use crate::db::{PullFilter, PullRow, PullState, RepositoryRow, ReviewRow};
 use crate::domain::{RepositoryName, ReviewId};
@@ -74,8 +76,13 @@ pub async fn pull(site: web::Data<Site>, path: web::Path<(String, String, String
     let repository = RepositoryName::new(format!("{owner}/{name}"));
     let none = || Fault::not_found(format!("There is no pull request #{number} in {repository}."));
     let number = number.parse::<u64>().map_err(|_| none())?;
-    let pull = site.house.db.pull(&repository, number).await?.ok_or_else(none)?;
     let reviews = site.house.db.reviews_of(&repository, number).await?;
+    let Some(pull) = site.house.db.pull(&repository, number).await? else {
+        // of a repository that is not served any more; its reviews are kept
+        let asked = |row: &&ReviewRow| query.review.as_deref().is_none_or(|id| row.id == ReviewId::new(id));
+        let row = reviews.iter().find(asked).ok_or_else(none)?;
+        return show_review(&site, row, None, &reviews, &query, &actor).await;
+    };
     let wanted = query.review.as_deref().map(ReviewId::new).or_else(|| pull.review.clone());
     let row = match (wanted, &query.review) {
         (Some(id), asked) => match (reviews.iter().find(|row| row.id == id), asked) {
@@ -158,7 +165,15 @@ async fn show_review(
         (Some(_), Some(_)) => Deeds::Some { merge: merge.as_ref(), methods: methods.as_deref().unwrap_or(&Method::ALL) },
         _ => Deeds::None,
     };
-    with_orders(actor, actor.lacks(site, Right::Write(&row.repository)), |visitor| {
+    let standing = match site.house.db.repository(&row.repository).await? {
+        Some(_) => Standing::Served,
+        None => Standing::Gone,
+    };
+    let may_not = match standing {
+        Standing::Served => actor.lacks(site, Right::Write(&row.repository)),
+        Standing::Gone => Some("The repository is not served any more."),
+    };
+    with_orders(actor, may_not, |visitor| {
         review_page(&ReviewPage {
             report: &report,
             seconds: &seconds,
@@ -172,6 +187,7 @@ async fn show_review(
             diff: diff.as_ref(),
             happenings: &happenings,
             opinions: &opinions,
+            standing,
             deeds,
             now: Timestamp::now(),
         })

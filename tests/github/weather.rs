@@ -90,3 +90,49 @@ fn a_suspended_installation_is_left_alone_and_taken_up_again() {
     assert_eq!(decision(&snowgate.reviewed("change", &head)), MERGEABLE);
     until_told(&snowgate, &packages, &head, "completed success: Mergeable");
 }
+
+#[test]
+fn an_installation_that_is_taken_away_is_not_asked_in_vain_its_reviews_stay_and_it_can_come_back() {
+    let place = Place::new();
+    let gate = place.gate("gate");
+    let github = GitHub::start(&place);
+    github.also("poll_seconds = 1");
+    let packages = packages(&github);
+    let snowgate = place.serve();
+    settled(&snowgate, "us/packages");
+    let done = packages.work.branch("done", &[("lib", "echo 2 > $out")]);
+    opened(&github, &packages, &snowgate, "done");
+    until_told(&snowgate, &packages, &done, "completed success: Mergeable");
+    let open = packages.work.branch("open", &[("tool", &format!("{}; echo > $out", gate.wait()))]);
+    opened(&github, &packages, &snowgate, "open");
+    until_told(&snowgate, &packages, &open, "in_progress: 1 rebuild: building");
+    let reviews = ["done", "open"].map(|branch| snowgate.pull(branch).unwrap()["review"]["id"].as_str().unwrap().to_owned());
+
+    // nobody tells, either
+    github.world().installed = false;
+    snowgate.until("the repository is left", || snowgate.json("/api/repositories").as_array().unwrap().is_empty().then_some(()));
+    let cancelled =
+        || Some(snowgate.json(&format!("/api/reviews/{}", reviews[1]))).filter(|report| report["state"] == "cancelled");
+    snowgate.until("the review that was under way is over", cancelled);
+    // of the one that ended, everything is there
+    assert_eq!(decision(&snowgate.json(&format!("/api/reviews/{}", reviews[0]))), MERGEABLE);
+    for (number, review) in (1..).zip(&reviews) {
+        assert_eq!(snowgate.get(&format!("/reviews/{review}")).status, 303);
+        let page = snowgate.page(&format!("/r/us/packages/pull/{number}?review={review}"));
+        assert!(page.contains("us/packages is not served any more."), "{page}");
+    }
+    assert!(snowgate.page("/r/us/packages/pull/1").contains("Mergeable"));
+    // GitHub is asked who is there, each second, and nothing else
+    let before = github.world().asked.len();
+    place.eventually("the roll is called some more times", || (github.world().asked.len() >= before + 4).then_some(()));
+    let asked = github.world().asked[before..].to_vec();
+    assert!(asked.iter().all(|call| call.starts_with("GET /app/installations ")), "{asked:#?}");
+
+    github.world().installed = true;
+    settled(&snowgate, "us/packages");
+    gate.open();
+    assert_eq!(decision(&snowgate.reviewed("open", &open)), MERGEABLE);
+    until_told(&snowgate, &packages, &open, "completed success: Mergeable");
+    assert_eq!(decision(&snowgate.reviewed("done", &done)), MERGEABLE);
+    assert!(!snowgate.page("/r/us/packages/pull/1").contains("not served any more"));
+}

@@ -30,7 +30,7 @@ use super::parts::{
     ago, branch_href, drv_link, lines_delta, opinion_chip, pull_state_chip, repository_href, short_rev, state_chip,
 };
 use crate::db::{EvalAlarm, Happening, MergeRow, PullRow, ReviewRow};
-use crate::domain::{AttrPath, DrvPath};
+use crate::domain::{AttrPath, DrvPath, RepositoryName};
 use crate::forge::command::Method;
 use crate::forge::opinion::Opinion;
 use crate::review::growth::Growth;
@@ -74,9 +74,18 @@ pub struct ReviewPage<'a> {
     pub happenings: &'a [Happening],
     /// What people who may write think of the pull request.
     pub opinions: &'a [Opinion],
+    pub standing: Standing,
     /// What the visitor may try on the forge in their own name.
     pub deeds: Deeds<'a>,
     pub now: Timestamp,
+}
+
+/// Whether anything of the review can still go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    Served,
+    /// Its repository is not served any more.
+    Gone,
 }
 
 /// What can be done to the pull request on its forge.
@@ -133,6 +142,7 @@ pub fn content(view: &ReviewPage<'_>) -> Markup {
         (head(view))
         div.steer { (tabs(view.query)) (actions::actions(view)) }
         (alarms(view))
+        @if view.standing == Standing::Gone { (gone(&report.repository)) }
         @if !waits(view) { (verdict::progress(report)) }
         (verdict::verdict(view))
         @match view.query.view {
@@ -219,6 +229,18 @@ fn alarms(view: &ReviewPage<'_>) -> Markup {
                         p.small { (alarm.alarm.summary) ". " a href="/settings#alarms" { "More in the settings" } }
                     }
                 }
+            }
+        }
+    }
+}
+
+fn gone(repository: &RepositoryName) -> Markup {
+    html! {
+        section.banner.warn #gone {
+            (icon(Icon::Warning))
+            div {
+                p { b { (repository) " is not served any more." } " The GitHub App is not installed on it, or it was taken from the configuration." }
+                p.small { "What was found out is kept. When the repository is served again, its open pull requests are reviewed again." }
             }
         }
     }

@@ -36,6 +36,7 @@ fn rendered_with(report: &Report, query: &ReviewQuery) -> String {
         diff: None,
         happenings: &[],
         opinions: &[],
+        standing: Standing::Served,
         deeds: Deeds::None,
         now: Timestamp::UNIX_EPOCH,
     };
