@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::appliance::{Appliance, Place};
 use crate::checks::{opened, until_told};
-use crate::double::{APP, GitHub, Hosted, INES, SECRET};
+use crate::double::{APP, GitHub, Hosted, INES, SECRET, contributor};
 use crate::{accepted, packages, settled};
 
 /// `method address status`, with words for what differs from one to the next, and how often.
@@ -215,4 +215,31 @@ fn reading_thirty_pull_requests_again_costs_nothing_while_nothing_changed() {
     let costly: usize =
         calls.iter().filter(|(call, _)| call.starts_with("GET") && !call.ends_with(" 304")).map(|(_, number)| number).sum();
     assert!(costly <= 3, "{calls:#?}");
+}
+
+#[test]
+fn thirty_contributors_are_asked_about_once_each_and_for_nothing_after_that() {
+    let place = Place::new();
+    let github = GitHub::start(&place);
+    github.configure(&format!(
+        "app_id = {APP}\nprivate_key_file = \"{}\"\npoll_seconds = 1\n[github.policy]\ntrust = \"nobody\"\n",
+        place.path("app.pem").display()
+    ));
+    let packages = packages(&github);
+    packages.full_pages();
+    packages.work.branch("change", &[("lib", "echo lib 2 > $out")]);
+    for number in 1..=30 {
+        packages.open_from_fork("change", contributor(number));
+    }
+    let snowgate = place.serve();
+    is_read(&snowgate, 30);
+    let of_people =
+        |calls: &Calls| calls.iter().filter(|(call, _)| call.contains("/collaborators/")).map(|(_, n)| n).sum::<usize>();
+    let first = counted(&github.world().asked);
+    told("30 pull requests of 30 contributors, read for the first time", &first);
+    assert!(of_people(&first) >= 30, "{first:#?}");
+    let calls = of_a_reading(&place, &github);
+    told("the same read again, nothing changed", &calls);
+    assert!(calls.keys().all(|call| call.ends_with(" 304")), "{calls:#?}");
+    assert_eq!(of_people(&calls), 30, "{calls:#?}");
 }

@@ -2,6 +2,7 @@
 
 use crate::appliance::Place;
 use crate::checks::until_told;
+use crate::commands::flaky;
 use crate::double::GitHub;
 use crate::{accepted, packages, settled};
 
@@ -48,4 +49,28 @@ fn a_merge_queues_groups_are_reviewed_on_what_they_were_made_on() {
     assert_eq!(run.now()["external_id"], review);
     // and nobody takes the groups for pull requests
     assert_eq!(snowgate.json("/api/pulls?state=all").as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn rerun_on_the_check_run_of_a_group_reviews_the_group_again() {
+    let place = Place::new();
+    let github = GitHub::start(&place);
+    let packages = packages(&github);
+    let snowgate = place.serve();
+    settled(&snowgate, "us/packages");
+    let (way, script) = flaky(&place);
+    packages.work.branch("flaky", &[("tool", &script)]);
+    let number = packages.open("flaky");
+    let (group, head) = packages.enqueue(number, "main");
+    accepted(&github.deliver(&snowgate, "merge_group", &packages.group_event("checks_requested", &group, &head)));
+    let failed = until_told(&snowgate, &packages, &head, "completed failure: Blocked");
+    let own = packages.head_of(number);
+    until_told(&snowgate, &packages, &own, "completed failure: Blocked");
+
+    std::fs::write(way, "").unwrap();
+    accepted(&github.deliver(&snowgate, "check_run", &packages.rerequested_event(&head)));
+    let succeeded = until_told(&snowgate, &packages, &head, "completed success: Mergeable");
+    assert_ne!(failed.now()["external_id"], succeeded.now()["external_id"]);
+    // the pull request's own head is another commit, and nobody asked about it
+    until_told(&snowgate, &packages, &own, "completed failure: Blocked");
 }
