@@ -158,6 +158,15 @@ fn who_is_signed_in_has_it_merged_in_their_own_name_when_the_verdict_comes() {
     let by_the_app = format!("Asked for by ines (GitHub account {}).", INES.id);
     assert_eq!(merged(&snowgate, 2), format!("merge {number}: Second\n\n{by_the_app}"));
     github.world().took_back.clear();
+    let (gate, _, number) = waiting(&snowgate, "away", "method=merge&merge_title=Away");
+    let mut ines = Browser::of(INES, &snowgate);
+    let everywhere = format!("/api/users/{}/sign-out", INES.id);
+    let sessions = ines.ask("GET", "/sessions", "").body;
+    let token = sessions.split("name=\"csrf\" value=\"").nth(1).unwrap()[..32].to_owned();
+    assert_eq!(ines.ask("POST", &everywhere, &format!("csrf={token}")).status, 202);
+    assert!(github.world().revoked.contains(&INES));
+    gate.open();
+    assert_eq!(merged(&snowgate, 3), format!("merge {number}: Away\n\n{by_the_app}"));
 
     // GitHub's rules are those for a person
     let (gate, _, number) = waiting(&snowgate, "third", "method=merge");
@@ -177,6 +186,6 @@ fn who_is_signed_in_has_it_merged_in_their_own_name_when_the_verdict_comes() {
     given_up(&snowgate, &packages, number, "its head has moved since");
     gate.open();
     until_told(&snowgate, &packages, &head, "completed success: Mergeable");
-    assert_eq!(packages.merged().len(), 2, "{:#?}", packages.merged());
+    assert_eq!(packages.merged().len(), 3, "{:#?}", packages.merged());
     assert!(!snowgate.said().contains("ghu_"), "{}", snowgate.said());
 }

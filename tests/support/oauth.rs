@@ -1,8 +1,11 @@
 //! GitHub's half of sign-in, as github.com and GitHub Enterprise Server answer it, behind real HTTP: people at their screens, codes that
 //! count once, tokens that expire, and who may do what. Its words and statuses are those of docs.github.com ("Generating a user access
-//! token for a GitHub App", "Refreshing user access tokens", and the REST API's pages of users, repositories and OAuth applications).
+//! token for a GitHub App", "Refreshing user access tokens"); what is of its interface is checked by GitHub's own description.
 
 #![allow(dead_code, reason = "each test binary uses its own part of the vocabulary")]
+
+#[path = "../github/double/described.rs"]
+mod described;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{Read, Write};
@@ -38,6 +41,8 @@ struct State {
     /// `METHOD /path`, in order.
     asked: Vec<String>,
     down: bool,
+    /// Where what was asked or answered differs from GitHub's description.
+    undescribed: Vec<String>,
 }
 
 struct Code {
@@ -157,6 +162,15 @@ impl GitHub {
     }
 }
 
+impl Drop for GitHub {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let undescribed = std::mem::take(&mut self.state().undescribed);
+            assert!(undescribed.is_empty(), "{undescribed:#?}");
+        }
+    }
+}
+
 fn fields(text: &str) -> HashMap<String, String> {
     web::Query::<HashMap<String, String>>::from_query(text).unwrap().into_inner()
 }
@@ -176,20 +190,54 @@ async fn answer(request: HttpRequest, body: String, state: web::Data<Mutex<State
     match (method.as_str(), path.as_str(), api) {
         ("GET", "/login/oauth/authorize", _) => authorize(&mut state, &request),
         ("POST", "/login/oauth/access_token", _) => HttpResponse::Ok().json(exchange(&mut state, &fields(&body))),
-        ("GET", _, Some("/user")) => match state.owner(&request) {
-            Some(person) => {
-                HttpResponse::Ok().json(json!({"id": person, "login": state.logins[&person], "name": null, "type": "User"}))
-            }
-            None => bad_credentials(),
-        },
-        ("GET", _, Some(api)) if api.starts_with("/repos/") => repository(&state, &request, &api["/repos/".len()..]),
-        ("DELETE", _, Some(api)) if api == format!("/applications/{CLIENT_ID}/token") => revoke(&mut state, &request, &body),
-        _ => HttpResponse::NotFound().json(json!({"message": "Not Found"})),
+        (_, _, Some(api)) => described_answer(&mut state, &request, api, &body),
+        _ => HttpResponse::NotFound().body("Not Found"),
     }
 }
 
-fn bad_credentials() -> HttpResponse {
-    HttpResponse::Unauthorized().json(json!({"message": "Bad credentials", "status": "401"}))
+/// What the interface says, by status; refusals too.
+type Said = (StatusCode, Value);
+
+fn described_answer(state: &mut State, request: &HttpRequest, api: &str, body: &str) -> HttpResponse {
+    let body: Value = if body.is_empty() { Value::Null } else { serde_json::from_str(body).unwrap() };
+    let operation = match described::operation(request.method().as_str(), api, &[]) {
+        Ok(operation) => operation,
+        Err(fault) => {
+            state.undescribed.push(fault);
+            return HttpResponse::NotFound().json(json!({"message": "Not Found"}));
+        }
+    };
+    described::asked(operation, &body, &mut state.undescribed);
+    let (status, said) = interface(state, request, api, &body);
+    let mut answer = HttpResponse::build(status);
+    if let (StatusCode::MOVED_PERMANENTLY, Some(to)) = (status, said["url"].as_str()) {
+        answer.insert_header(("location", to));
+    }
+    if status.is_success() {
+        match described::answer(operation, status.as_u16(), said, &mut state.undescribed) {
+            Value::Null => answer.finish(),
+            full => answer.json(full),
+        }
+    } else {
+        described::refused(operation, status.as_u16(), &said, &mut state.undescribed);
+        answer.json(said)
+    }
+}
+
+fn interface(state: &mut State, request: &HttpRequest, api: &str, body: &Value) -> Said {
+    match (request.method().as_str(), api) {
+        ("GET", "/user") => match state.owner(request) {
+            Some(person) => (StatusCode::OK, json!({"id": person, "login": state.logins[&person], "name": null, "type": "User"})),
+            None => bad_credentials(),
+        },
+        ("GET", api) if api.starts_with("/repos/") => repository(state, request, &api["/repos/".len()..]),
+        ("DELETE", api) if api == format!("/applications/{CLIENT_ID}/token") => revoke(state, request, body),
+        _ => (StatusCode::NOT_FOUND, json!({"message": "Not Found"})),
+    }
+}
+
+fn bad_credentials() -> Said {
+    (StatusCode::UNAUTHORIZED, json!({"message": "Bad credentials", "status": "401"}))
 }
 
 /// The page on which a person agrees, who does so at once.
@@ -233,35 +281,34 @@ fn exchange(state: &mut State, asked: &HashMap<String, String>) -> Value {
     }
 }
 
-fn repository(state: &State, request: &HttpRequest, name: &str) -> HttpResponse {
+fn repository(state: &State, request: &HttpRequest, name: &str) -> Said {
     let Some(person) = state.owner(request) else { return bad_credentials() };
     if let Some(new) = state.moved.get(name) {
         let to = format!("http://{}/api/v3/repos/{new}", request.connection_info().host());
-        return HttpResponse::MovedPermanently().insert_header(("location", to)).json(json!({"message": "Moved Permanently"}));
+        return (StatusCode::MOVED_PERMANENTLY, json!({"message": "Moved Permanently", "url": to}));
     }
     match state.rights.get(&(person, name.to_owned())) {
         Some(right) => {
             let at_least = |wanted: &[&str]| wanted.contains(right);
             let permissions = json!({"admin": at_least(&["admin"]), "maintain": at_least(&["admin"]), "push": at_least(&["admin", "push"]),
                 "triage": at_least(&["admin", "push"]), "pull": true});
-            HttpResponse::Ok().json(json!({"id": 1, "full_name": name, "private": false, "permissions": permissions}))
+            (StatusCode::OK, json!({"id": 1, "full_name": name, "private": false, "permissions": permissions}))
         }
-        None => HttpResponse::NotFound().json(json!({"message": "Not Found"})),
+        None => (StatusCode::NOT_FOUND, json!({"message": "Not Found"})),
     }
 }
 
-fn revoke(state: &mut State, request: &HttpRequest, body: &str) -> HttpResponse {
+fn revoke(state: &mut State, request: &HttpRequest, body: &Value) -> Said {
     let who = data_encoding::BASE64.encode(format!("{CLIENT_ID}:{CLIENT_SECRET}").as_bytes());
     let given = request.headers().get("authorization").and_then(|header| header.to_str().ok());
     if given != Some(format!("Basic {who}").as_str()) {
         return bad_credentials();
     }
-    let body: Value = serde_json::from_str(body).unwrap();
     match state.tokens.get_mut(body["access_token"].as_str().unwrap()) {
         Some(token) => {
             token.revoked = true;
-            HttpResponse::build(StatusCode::NO_CONTENT).finish()
+            (StatusCode::NO_CONTENT, Value::Null)
         }
-        None => HttpResponse::UnprocessableEntity().json(json!({"message": "Validation Failed"})),
+        None => (StatusCode::UNPROCESSABLE_ENTITY, json!({"message": "Validation Failed"})),
     }
 }

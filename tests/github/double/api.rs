@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use actix_web::body::{BoxBody, MessageBody};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ETAG, IF_NONE_MATCH, LINK, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -29,7 +30,8 @@ pub async fn answer(world: web::Data<Mutex<World>>, request: HttpRequest, body: 
     let (asked, path) = (format!("{} {path}", request.method()), path.to_owned());
     let mut world = world.lock().unwrap();
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let reply = answer_to(&mut world, &request, &path, &body).map(|said| in_full(&mut world, &request, &path, &body, said));
+    let reply = answer_to(&mut world, &request, &path, &body);
+    let reply = in_full(&mut world, &request, &path, &body, reply);
     let mut response = conditional(&request, reply);
     if world.lost_merges > 0 && path.ends_with("/merge") {
         world.lost_merges -= 1;
@@ -83,17 +85,28 @@ pub(super) fn refusal(status: u16, message: &str) -> HttpResponse {
 }
 
 /// As GitHub's description has it; what is not in it is taken down.
-fn in_full(world: &mut World, request: &HttpRequest, path: &str, body: &Value, said: Said) -> Said {
+fn in_full(world: &mut World, request: &HttpRequest, path: &str, body: &Value, reply: Reply) -> Reply {
     let names: Vec<String> = query(request).into_keys().collect();
-    match described::operation(request.method().as_str(), path, &names) {
-        Ok(operation) => {
-            described::asked(operation, body, &mut world.undescribed);
-            let value = described::answer(operation, said.status, said.value, &mut world.undescribed);
-            Said { value, ..said }
-        }
+    let operation = match described::operation(request.method().as_str(), path, &names) {
+        Ok(operation) => operation,
         Err(fault) => {
             world.undescribed.push(fault);
-            said
+            return reply;
+        }
+    };
+    // what is refused was asked all the same
+    described::asked(operation, body, &mut world.undescribed);
+    match reply {
+        Ok(said) => {
+            let value = described::answer(operation, said.status, said.value, &mut world.undescribed);
+            Ok(Said { value, ..said })
+        }
+        Err(refusal) => {
+            let (response, body) = refusal.into_parts();
+            let body = body.try_into_bytes().unwrap();
+            let value = serde_json::from_slice(&body).unwrap();
+            described::refused(operation, response.status().as_u16(), &value, &mut world.undescribed);
+            Err(response.set_body(BoxBody::new(body)))
         }
     }
 }
@@ -107,6 +120,9 @@ fn conditional(request: &HttpRequest, reply: Reply) -> HttpResponse {
         Ok(said) => said,
         Err(refusal) => return refusal,
     };
+    if status == 204 {
+        return HttpResponse::NoContent().finish();
+    }
     let text = value.to_string();
     let etag = format!("W/\"{}\"", data_encoding::HEXLOWER.encode(&Sha256::digest(&text)[..16]));
     let same = request.headers().get(IF_NONE_MATCH).is_some_and(|known| known.to_str().unwrap() == etag);
@@ -138,6 +154,9 @@ fn answer_to(world: &mut World, request: &HttpRequest, path: &str, body: &Value)
     let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     if let ["app-manifests", code, "conversions"] = parts[..] {
         return conversion(request, code);
+    }
+    if let ["applications", id, "token"] = parts[..] {
+        return revoked(world, request, id, body);
     }
     let bearer = request.headers().get("authorization").and_then(|value| value.to_str().unwrap().strip_prefix("Bearer "));
     let Some(bearer) = bearer else { return Err(refusal(401, "Requires authentication")) };
@@ -201,6 +220,23 @@ fn answer_to(world: &mut World, request: &HttpRequest, path: &str, body: &Value)
             }
         }
         _ => Err(refusal(404, "Not Found")),
+    }
+}
+
+/// Somebody signed out: their token counts no more.
+fn revoked(world: &mut World, request: &HttpRequest, id: &str, body: &Value) -> Reply {
+    let known = format!("{}:{}", super::CLIENT_ID, super::CLIENT_SECRET);
+    let known = format!("Basic {}", data_encoding::BASE64.encode(known.as_bytes()));
+    let given = request.headers().get("authorization").and_then(|value| value.to_str().ok());
+    if request.method() != "DELETE" || id != super::CLIENT_ID || given != Some(known.as_str()) {
+        return Err(refusal(404, "Not Found"));
+    }
+    match body["access_token"].as_str().and_then(|token| world.owner(token)) {
+        Some(owner) => {
+            world.revoked.push(owner);
+            Ok(Said { status: 204, value: Value::Null, link: None })
+        }
+        None => Err(refusal(422, "Validation Failed")),
     }
 }
 

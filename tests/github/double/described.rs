@@ -1,5 +1,13 @@
 //! GitHub's description of its interface (npm's `@octokit/openapi`): what Snowgate asks must be in it, and so must what we answer.
 //! An answer says what a story is about; what GitHub says beside that is filled in from the description.
+//!
+//! Not described, and so not checked here:
+//! - `/login/oauth/*`, which is of GitHub's pages and not of its interface. What is sent there are forms; the doubles read them by hand,
+//!   as docs.github.com has it ("Generating a user access token for a GitHub App"), and a field that is missing fails the story;
+//! - git over HTTP, which real git speaks on both sides;
+//! - refusals that any operation may answer with and few name: 401, rate limits (403 and 429), 404 of what is hidden, and 5xx. Where an
+//!   operation does name one, its form is checked;
+//! - deliveries, which GitHub's own examples are replayed for (`examples.rs`).
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -62,13 +70,23 @@ fn fits(template: &str, path: &str) -> bool {
 pub fn answer(operation: &'static Value, status: u16, value: Value, faults: &mut Vec<String>) -> Value {
     let response = resolved(&operation["responses"][status.to_string()]);
     let schema = &response["content"]["application/json"]["schema"];
+    if response.is_null() || schema.is_null() != value.is_null() {
+        faults.push(format!("{} does not answer {status} {value}", operation["operationId"]));
+    }
     if schema.is_null() {
-        faults.push(format!("{} does not answer {status}", operation["operationId"]));
         return value;
     }
     let full = filled(schema, value);
     check(schema, &full, &operation["operationId"].to_string(), faults);
     full
+}
+
+/// A refusal, as far as the operation names it; what is wrong with it goes to `faults`.
+pub fn refused(operation: &'static Value, status: u16, value: &Value, faults: &mut Vec<String>) {
+    let schema = &resolved(&operation["responses"][status.to_string()])["content"]["application/json"]["schema"];
+    if !schema.is_null() {
+        check(schema, value, &format!("{} refusing", operation["operationId"]), faults);
+    }
 }
 
 /// What was asked with this body; what is wrong with it goes to `faults`.
@@ -252,4 +270,16 @@ fn what_is_not_githubs_is_found() {
     assert_eq!(faults(200, json!([{"head": {"sha": null}}])), ["\"pulls/list\".head.sha may not be null"]);
     assert_eq!(faults(200, json!([{"author_association": "FRIEND"}])), ["\"pulls/list\".author_association is \"FRIEND\""]);
     assert_eq!(faults(202, json!([])).len(), 1);
+    let refusal = |value: Value| {
+        let mut faults = Vec::new();
+        refused(operation("GET", "/repos/us/packages", &[]).unwrap(), 404, &value, &mut faults);
+        faults
+    };
+    assert_eq!(refusal(json!({"message": "Not Found"})), Vec::<String>::new());
+    assert_eq!(refusal(json!({"message": 404})).len(), 1);
+    let revoke = operation("DELETE", "/applications/Iv1.0/token", &[]).unwrap();
+    let mut found = Vec::new();
+    asked(revoke, &json!({"token": "ghu_x"}), &mut found);
+    answer(revoke, 204, Value::Null, &mut found);
+    assert_eq!(found.len(), 2, "a field that is none, and one that is missing: {found:#?}");
 }

@@ -131,6 +131,8 @@ pub struct World {
     pub used_up_until: u64,
     /// The App is installed, and may do nothing.
     pub suspended: bool,
+    /// Whose tokens this server revoked.
+    pub revoked: Vec<User>,
     /// Took back at GitHub what they had given to the App.
     pub took_back: Vec<User>,
     /// So many requests are refused for a second, for being too many.
