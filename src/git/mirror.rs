@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use tokio::io::AsyncWriteExt;
+use tokio::process::Child;
 
 use super::command::Git;
 use super::repository::id;
@@ -45,6 +46,16 @@ impl Mirror {
         lines.map(|(object, name)| Ok((name.to_owned(), id(object)?))).collect()
     }
 
+    /// Drops these references; one that is not there is no fault. What they pointed to stays until git is told to clean up.
+    pub async fn forget(&self, references: &[String]) -> Result<(), GitError> {
+        if references.is_empty() {
+            return Ok(());
+        }
+        let child = self.git().start(["update-ref", "--stdin"])?;
+        let orders: String = references.iter().map(|name| format!("delete {name}\n")).collect();
+        self.told("update-ref", child, &orders).await
+    }
+
     /// Brings these references as they are at `url` now, whatever they were here. Those that are not there are told and left as they
     /// were. `token`: for `url` alone, by a pipe that git's children inherit; it stands in no command line, environment or file.
     pub async fn fetch(&self, url: &str, token: Option<&Secret>, references: &[String]) -> Result<Absent, GitError> {
@@ -83,17 +94,21 @@ impl Mirror {
         }
         let more =
             ["--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance", "--stdin"];
-        let mut child = git.start(["fetch"].into_iter().chain(more).chain([url]))?;
+        let child = git.start(["fetch"].into_iter().chain(more).chain([url]))?;
         let specs: String = references.iter().map(|name| format!("+{name}:{name}\n")).collect();
+        self.told("fetch", child, &specs).await
+    }
+
+    async fn told(&self, name: &'static str, mut child: Child, lines: &str) -> Result<(), GitError> {
         if let Some(mut stdin) = child.stdin.take() {
             // it dies early over a fault of its own; what it says then is worth more than "broken pipe"
-            match stdin.write_all(specs.as_bytes()).await {
-                Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => return Err(failed()(error)),
+            match stdin.write_all(lines.as_bytes()).await {
+                Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => return Err(GitError::io(name)(error)),
                 _ => {}
             }
         }
-        let output = child.wait_with_output().await.map_err(failed())?;
-        super::command::answer("fetch", output).success().map(drop)
+        let output = child.wait_with_output().await.map_err(GitError::io(name))?;
+        super::command::answer(name, output).success().map(drop)
     }
 
     fn git(&self) -> Git {

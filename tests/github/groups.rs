@@ -47,6 +47,11 @@ fn a_merge_queues_groups_are_reviewed_on_what_they_were_made_on() {
     accepted(&github.deliver(&snowgate, "merge_group", &packages.group_event("destroyed", &third, &third_head)));
     let run = until_told(&snowgate, &packages, &third_head, "completed cancelled");
     assert_eq!(run.now()["external_id"], review);
+    // our copy of the repository has the branches of those that there are
+    let mirror = place.path("state/mirrors/1000.git");
+    let branches = || packages.work.git(&["--git-dir", mirror.to_str().unwrap(), "for-each-ref", "refs/heads/gh-readonly-queue"]);
+    snowgate.until("its branch is dropped", || (!branches().contains(&third)).then_some(()));
+    assert!(branches().contains(&first) && branches().contains(&second), "{}", branches());
     // and nobody takes the groups for pull requests
     assert_eq!(snowgate.json("/api/pulls?state=all").as_array().unwrap().len(), 3);
 }

@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::credentials::Credentials;
+use super::memory::{Known, Memory};
 use crate::domain::Secret;
 
 const CONNECT: Duration = Duration::from_secs(10);
@@ -79,16 +80,8 @@ pub struct Client {
     app: Octocrab,
     /// Each keeps its token until shortly before it expires.
     installations: Mutex<HashMap<InstallationId, Arc<Octocrab>>>,
-    known: Mutex<HashMap<(As, String), Known>>,
+    known: Mutex<Memory>,
     limits: Mutex<HashMap<As, RateLimit>>,
-}
-
-/// What was read, as much of it as we read, and what to ask with whether it is still so.
-#[derive(Clone)]
-struct Known {
-    etag: HeaderValue,
-    json: Vec<u8>,
-    more: More,
 }
 
 enum Asked<'a> {
@@ -100,7 +93,7 @@ enum Asked<'a> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum More {
+pub(super) enum More {
     Pages,
     Nothing,
 }
@@ -160,7 +153,7 @@ impl Client {
 
     async fn conditionally<T: Serialize + DeserializeOwned>(&self, who: As, path: &str) -> Result<(T, More), GitHubError> {
         let key = (who, path.to_owned());
-        let known = lock(&self.known).get(&key).cloned();
+        let known = lock(&self.known).recall(&key);
         let unreadable = |reason: serde_json::Error| GitHubError::Unreadable { what: path.into(), reason: reason.to_string() };
         let (status, headers, body) = self.ask(who, path, Asked::Get { unless: known.as_ref().map(|known| &known.etag) }).await?;
         if status == StatusCode::NOT_MODIFIED
@@ -171,14 +164,14 @@ impl Client {
             return Ok((serde_json::from_slice(&known.json).map_err(unreadable)?, more));
         }
         if !status.is_success() {
-            lock(&self.known).remove(&key);
+            lock(&self.known).forget(&key);
             return Err(refused(path, status, &headers, &body));
         }
         let value: T = serde_json::from_str(&body).map_err(unreadable)?;
         let more = more(&headers);
         if let Some(etag) = headers.get(ETAG) {
             let json = serde_json::to_vec(&value).map_err(unreadable)?;
-            lock(&self.known).insert(key, Known { etag: etag.clone(), json, more });
+            lock(&self.known).keep(key, Known { etag: etag.clone(), json, more });
         }
         Ok((value, more))
     }

@@ -12,6 +12,7 @@ pub mod deeds;
 pub mod event;
 mod labels;
 pub mod manifest;
+mod memory;
 mod opinions;
 mod queue;
 mod repository;

@@ -1,7 +1,7 @@
 //! The groups of merge queues, by their branches: those that are there are to be checked, and one that is gone has landed or was given
 //! up. So a delivery that says either may be lost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,16 @@ use crate::git::{GitError, Repository};
 pub(super) struct Queued {
     branch: String,
     head: CommitId,
+}
+
+/// References of the mirror whose groups are none any more.
+pub(super) fn gone(references: &BTreeMap<String, CommitId>, queued: &[Queued]) -> Vec<String> {
+    let here: BTreeSet<&str> = queued.iter().map(|group| group.branch.as_str()).collect();
+    let of_group = |name: &&String| {
+        let branch = name.strip_prefix("refs/heads/").filter(|branch| GroupBranch::of(branch).is_some());
+        branch.is_some_and(|branch| !here.contains(branch))
+    };
+    references.keys().filter(of_group).cloned().collect()
 }
 
 #[derive(Serialize, Deserialize)]

@@ -17,7 +17,7 @@ use super::client::{As, GitHubError, InstallationId, Page};
 use super::contributors::{Account, origin};
 use super::deeds::Allowed;
 use super::event::RepositoryId;
-use super::queue::Queued;
+use super::queue::{self, Queued};
 use super::{App, Listed};
 use crate::domain::{CommitId, RepositoryName};
 use crate::forge::opinion::Opinion;
@@ -198,6 +198,7 @@ impl GitHubForge {
         for number in held_open.difference(&open) {
             changes.push(Change { number: Number::Given(*number), standing: self.fate(*number).await? });
         }
+        self.mirror.forget(&queue::gone(&references, &queued)).await?;
         let mut groups = Vec::with_capacity(queued.len());
         for group in queued {
             // one whose branch is elsewhere by now is another group
