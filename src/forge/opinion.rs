@@ -14,7 +14,8 @@ pub struct Opinion {
     pub at: jiff::Timestamp,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Stance {
     Approves,
     /// Until they approve, or it is dismissed.

@@ -411,13 +411,6 @@ pub async fn pulls(site: web::Data<Site>, pairs: web::Query<Vec<(String, String)
     Ok(json(&matching.collect::<Vec<_>>()))
 }
 
-/// `GET /api/reviews/{id}`: the report
-pub async fn review(site: web::Data<Site>, id: web::Path<String>) -> Json {
-    let id = ReviewId::new(id.into_inner());
-    let row = site.house.db.review(&id).await?.ok_or_else(|| Fault::not_found(format!("There is no review {id}.")))?;
-    Ok(json(&**site.report(&row).await?))
-}
-
 /// `GET /api/derivations/{hash}-{name}.drv`
 pub async fn derivation(site: web::Data<Site>, base_name: web::Path<String>) -> Json {
     let attempts = site.house.db.attempts(&base_name).await?;

@@ -25,6 +25,7 @@ mod logs;
 mod neighbour;
 mod openapi;
 mod pages;
+mod reviewed;
 mod rights;
 mod search;
 mod setup;
@@ -131,7 +132,7 @@ fn routes(config: &mut web::ServiceConfig) {
     let programs = [
         ("/api/repositories", get().to(api::repositories)),
         ("/api/pulls", get().to(api::pulls)),
-        ("/api/reviews/{id}", get().to(api::review)),
+        ("/api/reviews/{id}", get().to(reviewed::review)),
         ("/api/reviews/{id}/{action}", web::post().to(actions::review)),
         ("/api/derivations/{id}", get().to(api::derivation)),
         ("/api/derivations/{id}/retry", web::post().to(actions::retry)),

@@ -7,7 +7,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::api;
-use crate::review::report::Report;
+use super::reviewed::ReviewDocument;
 
 /// `GET /api/openapi.json`
 pub async fn document() -> HttpResponse {
@@ -49,8 +49,13 @@ fn paths(schemas: &mut SchemaGenerator) -> Value {
     get("/api/repositories", "Repositories that are served.", json!([]), repositories);
     let pulls = list(&schemas.subschema_for::<api::Pull>().to_value());
     get("/api/pulls", "Pull requests with their current reviews.", pulls_parameters(), pulls);
-    let report = one(&schemas.subschema_for::<Report>().to_value());
-    get("/api/reviews/{id}", "The report of a review.", json!([in_path("id")]), report);
+    let review = one(&schemas.subschema_for::<ReviewDocument<'_>>().to_value());
+    get(
+        "/api/reviews/{id}",
+        "The report of a review, and what people who may write think of its pull request.",
+        json!([in_path("id")]),
+        review,
+    );
     let derivation = one(&schemas.subschema_for::<api::DerivationDocument>().to_value());
     get(
         "/api/derivations/{id}",
@@ -132,7 +137,49 @@ fn paths(schemas: &mut SchemaGenerator) -> Value {
                 "200": one(&json!({"type": "object", "required": ["status"], "properties": {"status": {"enum": ["accepted", "ignored", "repeated"]}}})),
                 "400": fault(), "401": fault(), "413": fault(), "501": fault(), "default": fault()}}}),
     );
+    paths.extend(sign_in());
     Value::Object(paths)
+}
+
+/// There where people can sign in; 404 where nobody can.
+fn sign_in() -> Map<String, Value> {
+    let away = |to: &str| json!({"description": format!("To {to}."), "headers": {"location": {"schema": {"type": "string"}}}});
+    let faulty = |mut responses: Value| {
+        responses["404"] = fault();
+        responses["default"] = fault();
+        responses
+    };
+    let page = json!({"description": "The page.", "content": {"text/html": {"schema": {"type": "string"}}}});
+    let form = json!({"content": {"application/x-www-form-urlencoded": {"schema": {"type": "object", "required": ["csrf"],
+        "properties": {"csrf": {"type": "string", "description": "As the forms of the session's pages carry it."}}}}}});
+    let done = json!({"description": "The session is over, and its token revoked."});
+    let own = "Ends all sessions of a person: one's own, or as an administrator.";
+    let ended = one(&json!({"type": "object", "required": ["id", "action"],
+        "properties": {"id": {"type": "integer"}, "action": {"type": "string"}}}));
+    let user = json!({"name": "user", "in": "path", "required": true, "schema": {"type": "integer"}, "description": "By the forge's number."});
+    let items = json!({
+        "/sessions": {"get": {
+            "summary": "Where one is signed in; an administrator sees everybody.",
+            "responses": faulty(json!({"200": page, "401": fault()}))}},
+        "/auth/github/login": {"get": {
+            "summary": "Sends a browser to GitHub to sign in, with a state and a PKCE challenge.",
+            "parameters": [in_query("return", "string", "The page to come back to.")],
+            "responses": faulty(json!({"303": away("GitHub")}))}},
+        "/auth/github/callback": {"get": {
+            "summary": "Where GitHub sends the browser back to: a session begins, in a cookie.",
+            "parameters": [in_query("code", "string", "GitHub's."), in_query("state", "string", "Ours.")],
+            "responses": faulty(json!({"303": away("the page that the browser came from"), "400": fault(), "403": fault()}))}},
+        "/auth/sign-out": {"post": {
+            "summary": "Ends this session.", "requestBody": form,
+            "responses": faulty(json!({"204": done, "303": away("the first page, where the request accepts text/html"), "401": fault(), "403": fault()}))}},
+        "/api/users/{user}/sign-out": {"post": {
+            "summary": own, "parameters": [user], "requestBody": form,
+            "responses": faulty(json!({"202": ended, "303": away("the first page, or the sessions"), "401": fault(), "403": fault()}))}},
+    });
+    match items {
+        Value::Object(items) => items,
+        _ => Map::new(),
+    }
 }
 
 fn action_item(summary: &str, page: &str) -> Value {

@@ -62,7 +62,8 @@ pub async fn repository(site: web::Data<Site>, path: web::Path<(String, String)>
     let row = find_repository(&site, &path.0, &path.1).await?;
     let filter = PullFilter { repository: Some(row.name.clone()), ..PullFilter::default() };
     let pulls = site.house.db.pulls(filter).await?;
-    Ok(page(repository_page(&row, &pulls, Timestamp::now())))
+    let opinions = site.lists.opinions(&site.house.db).await?;
+    Ok(page(repository_page(&row, &pulls, &opinions, Timestamp::now())))
 }
 
 pub(super) fn see(address: &str) -> HttpResponse {

@@ -28,6 +28,13 @@ fn approvals_are_of_the_head_that_they_were_given_for_and_requested_changes_stan
     let event = packages.reviewed_by(number, INES, "APPROVED");
     accepted(&github.deliver(&snowgate, "pull_request_review", &event));
     until("the approval is on the page", &page, approved, true);
+    assert!(snowgate.page("/r/us/packages").contains(approved));
+    let review = snowgate.pull("change").unwrap()["review"]["id"].as_str().unwrap().to_owned();
+    let opinions = snowgate.json(&format!("/api/reviews/{review}"))["opinions"].clone();
+    assert_eq!(opinions.as_array().unwrap().len(), 1, "{opinions:#}");
+    let (by, stance) = ((&opinions[0]["by"], &opinions[0]["login"]), &opinions[0]["stance"]);
+    assert_eq!((by, stance), ((&INES.id.into(), &"ines".into()), &"approves".into()), "{opinions:#}");
+    assert_eq!((&opinions[0]["head"], &opinions[0]["counts"]), (&head.as_str().into(), &true.into()), "{opinions:#}");
     let list = snowgate.page("/");
     assert!(list.contains("Ready to merge") && list.contains(approved) && !list.contains("changes requested"), "{list}");
 

@@ -141,6 +141,11 @@ async fn the_openapi_document_is_true() {
         let address = path.replace("{id}", own).replace("{timestamp}", &time).replace("{side}", "full");
         if item.get("get").is_some() {
             let answer = world.ask(TestRequest::get().uri(&address)).await;
+            if path == "/sessions" || path.starts_with("/auth/") {
+                // nobody signs in here; what they answer where people do, `people` tells
+                assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{address}");
+                continue;
+            }
             assert_eq!(answer.status(), StatusCode::OK, "{address}");
             let media =
                 answer.headers().get(header::CONTENT_TYPE).unwrap().to_str().unwrap().split(';').next().unwrap().to_owned();

@@ -53,7 +53,13 @@ pub fn pulls_page(view: &PullsPage<'_>) -> Markup {
     // who asks for one verdict wants one list
     let (ready, others): (Vec<_>, Vec<_>) = matching.partition(|row| query.verdict.is_none() && is_ready(row, merging.opinions));
     let pager = Pager::new(query.page, PER_PAGE, others.len());
-    let columns = Columns { repository: repositories.len() > 1, merge: Some(*merging), query: Some(query), now: view.now };
+    let columns = Columns {
+        repository: repositories.len() > 1,
+        merge: Some(*merging),
+        opinions: Some(merging.opinions),
+        query: Some(query),
+        now: view.now,
+    };
     let all_ready = query.href(|query| query.verdict = Some(Decision::Mergeable));
     let content = html! {
         div.page-head { h1 { "Pull requests" } }
@@ -173,6 +179,8 @@ pub struct Columns<'a> {
     pub repository: bool,
     /// Buttons; they belong to the form `merge` of their page.
     pub merge: Option<Merging<'a>>,
+    /// What people who may write think of them.
+    pub opinions: Option<&'a Opinions>,
     /// A click on an author narrows this list.
     pub query: Option<&'a PullsQuery>,
     pub now: Timestamp,
@@ -180,7 +188,7 @@ pub struct Columns<'a> {
 
 impl Columns<'_> {
     pub fn plain(now: Timestamp) -> Self {
-        Self { repository: false, merge: None, query: None, now }
+        Self { repository: false, merge: None, opinions: None, query: None, now }
     }
 }
 
@@ -215,8 +223,8 @@ fn row(row: &Row, columns: &Columns<'_>) -> Markup {
                     @if columns.repository { a href=(repository_href(&pull.repository)) { (pull.repository) } " · " }
                     code { (pull.branch) } " into " code { (pull.base_branch) }
                 }
-                @if let Some(merging) = &columns.merge {
-                    @for opinion in counting(pull, merging.opinions) { " " (opinion_chip(opinion)) }
+                @if let Some(opinions) = columns.opinions {
+                    @for opinion in counting(pull, opinions) { " " (opinion_chip(opinion)) }
                 }
                 @if let Some(review) = review { @if !review.summary.is_empty() { span.sub { (review.summary) } } }
             }
