@@ -44,21 +44,35 @@ fn main() {
     });
     let at = appliance.address();
     let pull = "/r/local/scale/pull/1";
-    let cause = appliance.json("/api/reviews/000000c0ffee0000")["failures"][0]["drv"].as_str().map(|drv| drv[11..].to_owned());
-    let cause = cause.expect("a cause");
-    println!("server time of a page, {ROUNDS} times           p50       p99   compressed");
+    let report = appliance.json("/api/reviews/000000c0ffee0000");
+    let cause = report["failures"][0]["drv"].as_str().map(|drv| drv[11..].to_owned()).expect("a cause");
+    let growing = report["changes"].as_array().into_iter().flatten().find(|change| grew(change)).expect("one that grew");
+    let growing = growing["attr"].as_str().expect("its name");
+    println!("server time of a page, {ROUNDS} times       p50       p99   compressed");
     let pages = [
         ("the list", "/".to_owned()),
         ("the list, searched", "/?q=fischer".to_owned()),
         ("the review", pull.to_owned()),
+        ("  page 50", format!("{pull}?page=50")),
         ("  searched", format!("{pull}?q=json")),
+        ("  searched, nothing found", format!("{pull}?q=nothing-of-the-kind")),
+        ("  by name", format!("{pull}?sort=attr")),
         ("  by closure, page 50", format!("{pull}?sort=closure&page=50")),
         ("  one category", format!("{pull}?category=newly_failing")),
+        ("  one system", format!("{pull}?system=aarch64-linux")),
         ("  one system, searched", format!("{pull}?system=aarch64-linux&q=python")),
         ("  blocked by one cause", format!("{pull}?cause={cause}")),
+        ("  failures, page 2", format!("{pull}?fpage=2")),
+        ("  errors that were there before", format!("{pull}?errors=still")),
         ("  closures", format!("{pull}?view=closures")),
+        ("  closures, by size, page 50", format!("{pull}?view=closures&order=size&page=50")),
+        ("  closures, searched", format!("{pull}?view=closures&q=json")),
+        ("  closure of one", format!("{pull}?view=closures&attr={}", growing)),
         ("  metadata", format!("{pull}?view=metadata")),
+        ("  metadata, one field, searched", format!("{pull}?view=metadata&field=version&q=json")),
         ("  diff", format!("{pull}?view=diff")),
+        ("  diff, side by side, page 2", format!("{pull}?view=diff&layout=split&page=2")),
+        ("  diff, all of one file", format!("{pull}?view=diff&file=pkgs/top-level/all-packages.nix&context=all")),
         ("  timeline", format!("{pull}?view=timeline")),
         ("a search", "/search?q=json".to_owned()),
         ("the repository", "/r/local/scale".to_owned()),
@@ -70,13 +84,13 @@ fn main() {
         let mut connection = Connection::open(at);
         let cold = connection.get(address);
         if cold.status != 200 {
-            println!("  {what:<38} answers {}", cold.status);
+            println!("  {what:<34} answers {}", cold.status);
             continue;
         }
         let mut times: Vec<Duration> = (0..ROUNDS).map(|_| connection.get(address).took).collect();
         times.sort();
         println!(
-            "  {what:<38} {:6.2} ms {:6.2} ms {:8.1} KiB   the first time {:.1} ms",
+            "  {what:<34} {:6.2} ms {:6.2} ms {:8.1} KiB   the first time {:.1} ms",
             ms(times[ROUNDS / 2]),
             ms(times[ROUNDS * 99 / 100]),
             cold.bytes as f64 / 1024.0,
@@ -85,6 +99,11 @@ fn main() {
     }
     first_load(at, pull);
     list(at, appliance.pid());
+}
+
+/// Its closure has other paths on head.
+fn grew(change: &serde_json::Value) -> bool {
+    change["closure"]["added"].as_array().is_some_and(|added| !added.is_empty())
 }
 
 /// What it costs to publish a report, which is done again and again while a review builds; and to read it.

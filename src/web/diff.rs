@@ -33,10 +33,28 @@ const LISTS: usize = 16;
 /// Bytes of text that is kept compared.
 const COMPARED: usize = 48 << 20;
 
+/// How long it is believed that commits can't be read: whoever asks for them starts a process.
+const GONE: Duration = Duration::from_secs(60);
+
 #[derive(Default)]
 pub struct Diffs {
-    lists: Mutex<VecDeque<(Landing, Arc<Vec<FileChange>>)>>,
+    lists: Mutex<VecDeque<(Landing, Known)>>,
     compared: Mutex<VecDeque<(Key, Arc<Compared>)>>,
+}
+
+/// What git said of a change.
+#[derive(Clone)]
+enum Known {
+    Files(Arc<Files>),
+    /// Since when, and why.
+    Gone(Instant, Arc<str>),
+}
+
+/// The files that a change touches.
+pub struct Files {
+    list: Vec<FileChange>,
+    /// The names of those that are there afterwards.
+    names: HashSet<String>,
 }
 
 /// What a comparison depends on: two blobs, the name that tells their language, and how much is shown.
@@ -49,13 +67,15 @@ struct Key {
 }
 
 impl Diffs {
-    fn list(&self, landing: &Landing) -> Option<Arc<Vec<FileChange>>> {
+    fn list(&self, landing: &Landing) -> Option<Known> {
         let lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
-        lists.iter().find(|(known, _)| known == landing).map(|(_, list)| list.clone())
+        let known = lists.iter().find(|(known, _)| known == landing).map(|(_, list)| list.clone());
+        known.filter(|known| !matches!(known, Known::Gone(since, _) if since.elapsed() > GONE))
     }
 
-    fn keep_list(&self, landing: Landing, list: Arc<Vec<FileChange>>) {
+    fn keep_list(&self, landing: Landing, list: Known) {
         let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        lists.retain(|(known, _)| *known != landing);
         lists.push_front((landing, list));
         lists.truncate(LISTS);
     }
@@ -95,55 +115,74 @@ pub async fn view(site: &Site, report: &Report, query: &ReviewQuery) -> Result<O
     };
     match gather(site, &row, report, query).await {
         Ok(view) => Ok(Some(view)),
-        Err(Unread::Git(error)) => {
-            tracing::warn!("the diff of review {} can't be shown: {error}", report.id);
-            Ok(Some(DiffView::unavailable(&format!("The commits of this review can't be read any more: {error}."))))
+        Err(Unread::Git(reason)) => {
+            tracing::warn!("the diff of review {} can't be shown: {reason}", report.id);
+            Ok(Some(DiffView::unavailable(&format!("The commits of this review can't be read any more: {reason}."))))
         }
         Err(Unread::Asked(fault)) => Err(fault),
     }
 }
 
 enum Unread {
-    Git(GitError),
+    Git(Arc<str>),
     Asked(Fault),
 }
 
 impl From<GitError> for Unread {
     fn from(error: GitError) -> Self {
-        Self::Git(error)
+        Self::Git(error.to_string().into())
     }
 }
 
-async fn changed(site: &Site, row: &RepositoryRow, report: &Report) -> Result<Arc<Vec<FileChange>>, GitError> {
+async fn changed(site: &Site, row: &RepositoryRow, report: &Report) -> Result<Arc<Files>, Arc<str>> {
     let landing = landing(report);
-    if let Some(list) = site.diffs.list(&landing) {
-        return Ok(list);
+    let known = match site.diffs.list(&landing) {
+        Some(known) => known,
+        None => {
+            let known = match site.house.sources.changed(&row.path, &landing).await {
+                Ok(list) => {
+                    let names = list.iter().filter(|change| change.new.is_some()).map(|change| name(&change.path)).collect();
+                    Known::Files(Arc::new(Files { list, names }))
+                }
+                Err(error) => Known::Gone(Instant::now(), error.to_string().into()),
+            };
+            site.diffs.keep_list(landing, known.clone());
+            known
+        }
+    };
+    match known {
+        Known::Files(files) => Ok(files),
+        Known::Gone(_, reason) => Err(reason),
     }
-    let list = Arc::new(site.house.sources.changed(&row.path, &landing).await?);
-    site.diffs.keep_list(landing, list.clone());
-    Ok(list)
 }
 
-/// The files of the change, for links to them; none where they can't be told.
-pub async fn touched(site: &Site, report: &Report) -> Result<HashSet<String>, Fault> {
-    let Some(row) = site.house.db.repository(&report.repository).await? else { return Ok(HashSet::new()) };
+/// The files of the change, for links to them; `None` where they can't be told.
+pub async fn touched(site: &Site, report: &Report) -> Result<Option<Arc<Files>>, Fault> {
+    let Some(row) = site.house.db.repository(&report.repository).await? else { return Ok(None) };
     match changed(site, &row, report).await {
-        Ok(list) => Ok(list.iter().filter(|change| change.new.is_some()).map(|change| name(&change.path)).collect()),
-        Err(error) => {
-            tracing::debug!("the files of review {} can't be told: {error}", report.id);
-            Ok(HashSet::new())
+        Ok(files) => Ok(Some(files)),
+        Err(reason) => {
+            tracing::debug!("the files of review {} can't be told: {reason}", report.id);
+            Ok(None)
         }
     }
 }
 
+impl Files {
+    pub fn names(&self) -> &HashSet<String> {
+        &self.names
+    }
+}
+
 async fn gather(site: &Site, row: &RepositoryRow, report: &Report, query: &ReviewQuery) -> Result<DiffView, Unread> {
-    let list = changed(site, row, report).await?;
+    let files = changed(site, row, report).await.map_err(Unread::Git)?;
+    let list = &files.list;
     let named = |change: &&FileChange| query.file.as_ref().is_none_or(|file| *file == name(&change.path));
     let wanted: Vec<&FileChange> = list.iter().filter(named).collect();
     if let (Some(file), true) = (&query.file, wanted.is_empty()) {
         return Err(Unread::Asked(Fault::not_found(format!("This change does not touch “{file}”."))));
     }
-    let mut view = DiffView::new(&list, query.page, FILES, query.file.as_deref());
+    let mut view = DiffView::new(list, query.page, FILES, query.file.as_deref());
     let asked = query.file.is_some();
     let mut left = LINES;
     let mut to_read = Vec::new();

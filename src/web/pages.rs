@@ -1,12 +1,13 @@
 //! The pages: each gathers what it shows and hands it to `view/`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use actix_web::http::header::{LOCATION, SET_COOKIE};
 use actix_web::{HttpResponse, web};
 use jiff::Timestamp;
 use maud::Markup;
 
+use super::diff::Files;
 use super::fault::Fault;
 use super::gate;
 use super::rights::{Actor, Right};
@@ -17,7 +18,7 @@ use super::view::pulls::{Merging, PullsPage, PullsQuery, pulls_page};
 use super::view::queue::{QueuePage, queue_page};
 use super::view::repository::repository_page;
 use super::view::review::{
-    Deeds, Evidence, ReviewPage, ReviewQuery, Standing, View, Visitor, review_page, shown, unreviewed_page,
+    Deeds, Evidence, ReviewPage, ReviewQuery, Standing, Table, View, Visitor, review_page, unreviewed_page,
 };
 use super::view::settings::{SettingsPage, settings_page};
 use crate::db::{PullFilter, PullRow, PullState, RepositoryRow, ReviewRow};
@@ -120,12 +121,13 @@ async fn show_review(
     actor: &Actor,
 ) -> Page {
     let report = site.report(row).await?;
-    let seconds = if query.view == View::Overview {
-        let sides = shown(&report, query).into_iter().flat_map(|change| [&change.base, &change.head]);
-        let drvs = sides.flatten().map(|side| side.drv.clone()).collect();
-        site.house.db.build_seconds(drvs).await?
-    } else {
-        HashMap::new()
+    let table = match query.view {
+        View::Overview => {
+            let table = Table::of(&report, query);
+            let seconds = site.house.db.build_seconds(table.drvs()).await?;
+            Some(table.with_seconds(seconds))
+        }
+        View::Closures | View::Metadata | View::Diff | View::Timeline => None,
     };
     let alarms = site.house.db.alarms_of_review(&row.id).await?;
     let diff = super::diff::view(site, &report, query).await?;
@@ -143,10 +145,11 @@ async fn show_review(
     };
     let has_places = report.eval_errors.iter().any(|error| error.position.is_some() && error.status != EvalErrorStatus::Fixed);
     let touched = match query.view {
-        View::Overview if has_places => Some(super::diff::touched(site, &report).await?),
+        View::Overview if has_places => super::diff::touched(site, &report).await?,
         View::Overview | View::Closures | View::Metadata | View::Diff | View::Timeline => None,
     };
-    let evidence = Evidence { growth: growth.as_deref(), metadata: metadata.as_deref(), touched: touched.as_ref() };
+    let evidence =
+        Evidence { growth: growth.as_deref(), metadata: metadata.as_deref(), touched: touched.as_deref().map(Files::names) };
     let on_forge = site.house.db.github_repository_named(&row.repository).await?;
     let open = pull.filter(|pull| pull.state == PullState::Open && pull.head == row.head_rev && actor.user().is_some());
     let merge = match (on_forge, pull) {
@@ -177,7 +180,7 @@ async fn show_review(
     with_orders(actor, may_not, |visitor| {
         review_page(&ReviewPage {
             report: &report,
-            seconds: &seconds,
+            table: table.as_ref(),
             evidence,
             row: Some(row),
             pull,

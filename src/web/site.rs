@@ -13,7 +13,7 @@ use super::lists::Lists;
 use super::neighbour::Neighbours;
 use super::sign_in::{Entrance, SignIn};
 use super::sse::Streams;
-use super::view::review::Reported;
+use super::view::review::{Grows, Reported};
 use super::view::tree::Tree;
 use crate::actors::house::House;
 use crate::db::{Part, ReviewRow};
@@ -31,7 +31,7 @@ pub struct Site {
     pub neighbours: Neighbours,
     pub streams: Streams,
     entrance: Option<Arc<Entrance>>,
-    growth: Kept<Growth>,
+    growth: Kept<Grows>,
     metadata: Kept<Metadata>,
     reports: Mutex<VecDeque<(ReviewRow, Arc<Reported>)>>,
 }
@@ -86,12 +86,14 @@ impl Site {
     }
 
     /// What the closures of a review are made of; `None`: not compared (yet).
-    pub async fn growth(&self, row: &ReviewRow) -> Result<Option<Arc<Growth>>, Fault> {
+    pub async fn growth(&self, row: &ReviewRow) -> Result<Option<Arc<Grows>>, Fault> {
         if let Some(growth) = self.growth.get(row) {
             return Ok(Some(growth));
         }
         let growth: Option<Growth> = self.house.db.evidence(&row.id, Part::Closures).await?;
-        Ok(growth.map(|growth| self.growth.put(row, growth)))
+        let Some(growth) = growth else { return Ok(None) };
+        let grows = web::block(move || Grows::new(growth)).await.map_err(Fault::internal)?;
+        Ok(Some(self.growth.put(row, grows)))
     }
 
     /// What packages say of themselves, compared.
@@ -101,7 +103,7 @@ impl Site {
         }
         let report = report.clone();
         // ten thousand rows take a while, in which this thread would answer nobody
-        let metadata = actix_web::web::block(move || Metadata::of(&report)).await.map_err(Fault::internal)?;
+        let metadata = web::block(move || Metadata::of(&report)).await.map_err(Fault::internal)?;
         Ok(self.metadata.put(row, metadata))
     }
 

@@ -5,18 +5,22 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use snowgate::config::StateDir;
 use snowgate::db::{Db, NewReview, PullRow, PullState, RepositoryRow};
 use snowgate::domain::{
-    Attr, AttrPath, CommitId, Detail, DrvPath, EvalError, EvalStats, Evaluation, Job, Outcome, OutputName, RepositoryName,
-    ReviewId, Side, StorePath, System,
+    Attr, AttrPath, CommitId, Detail, DrvPath, EvalError, EvalStats, Evaluation, Job, Outcome, OutputName, Position,
+    RepositoryName, ReviewId, Side, StorePath, System, TreeId,
 };
 use snowgate::review::report::{EvaluationRow, Merge, Report, Revision, State, Timings};
 use snowgate::review::{Closure, Comparison, Fact, Facts, Header, Policy, compare, report};
+
+#[path = "scale/commits.rs"]
+mod commits;
+#[path = "scale/evidence.rs"]
+mod evidence;
 
 /// Root causes of the review, the last of which failed on the base too.
 pub const CAUSES: usize = 40;
@@ -268,7 +272,10 @@ fn errors(sides: &mut BTreeMap<&str, Sides>) {
     let Some(sides) = sides.get_mut(SYSTEMS[0]) else { return };
     let error = |i: usize, message: &str| {
         let name: AttrPath = format!("broken.package-{i}").parse().expect("an attribute");
-        (name, Attr::Failed(EvalError { message: format!("{message} (package-{i})"), position: None }))
+        // some are in a file that the change touches
+        let place = |line| Position { file: commits::COMMON.into(), line, column: 31 };
+        let position = i.is_multiple_of(2).then(|| place(1 + i as u32 % commits::COMMON_LINES));
+        (name, Attr::Failed(EvalError { message: format!("{message} (package-{i})"), position }))
     };
     for i in 0..400 {
         let message = "Package is marked as broken, refusing to evaluate.";
@@ -284,8 +291,8 @@ fn errors(sides: &mut BTreeMap<&str, Sides>) {
 /// A repository of `pulls` branches, each with one commit, and its database: the first branch has the review of `changes` rows, the
 /// others small ones of every verdict. Nothing of it is left to review.
 pub async fn furnish(state: &StateDir, repository: &Path, name: &RepositoryName, pulls: usize, changes: usize) {
-    let heads = branches(repository, pulls);
-    let commit = |reference: &str| -> CommitId { git(repository, &["rev-parse", reference]).parse().expect("a commit") };
+    let heads = commits::branches(repository, pulls);
+    let commit = |reference: &str| -> CommitId { commits::git(repository, &["rev-parse", reference]).parse().expect("a commit") };
     let base = commit("main");
     let db = Db::open(state).expect("a database");
     let row = RepositoryRow {
@@ -304,8 +311,8 @@ pub async fn furnish(state: &StateDir, repository: &Path, name: &RepositoryName,
         let pull = PullRow {
             repository: name.clone(),
             number,
-            title: title(i),
-            author: author(i),
+            title: commits::title(i),
+            author: commits::author(i),
             branch: branch.clone(),
             head: head.clone(),
             base_branch: "main".into(),
@@ -332,10 +339,23 @@ pub async fn furnish(state: &StateDir, repository: &Path, name: &RepositoryName,
         db.create_review(new).await.expect("a review");
         let revision = |rev: &CommitId, reference: &str| Revision { rev: rev.clone(), reference: Some(reference.to_owned()) };
         let (base, head) = (revision(&base, "main"), revision(head, &branch));
-        let report = if i == 0 { large(&id, name, base, head, changes) } else { small(&id, name, base, head, i) };
-        db.save_report(&report).await.expect("a report");
+        if i == 0 {
+            let (mut header, comparison, facts) = material(&id, name, base, head, changes);
+            header.merge.tree = Some(tree(repository, &branch));
+            db.save_report(&report(&header, &comparison, &facts)).await.expect("a report");
+            evidence::store(&db, &id, &comparison, &facts).await;
+            evidence::attempts(&db, &id, &comparison).await;
+            evidence::happenings(&db, name, number, &id).await;
+        } else {
+            db.save_report(&small(&id, name, base, head, i)).await.expect("a report");
+        }
     }
     db.close().await;
+}
+
+/// What would land: each branch is one commit after its base.
+fn tree(repository: &Path, branch: &str) -> TreeId {
+    commits::git(repository, &["rev-parse", &format!("{branch}^{{tree}}")]).parse().expect("a tree")
 }
 
 /// A change of a few packages: two of three are mergeable.
@@ -353,53 +373,4 @@ fn small(id: &ReviewId, name: &RepositoryName, base: Revision, head: Revision, i
     }
     let evaluations = |side| sides.iter().map(|(system, sides)| evaluation(system, side, sides)).collect::<Vec<_>>();
     report(&header(id, name, base, head), &compare(&evaluations(Side::Base), &evaluations(Side::Head)), &facts)
-}
-
-fn title(i: usize) -> String {
-    if i == 0 {
-        "gcc: 14.3.0 -> 15.2.0".into()
-    } else {
-        format!("{}: {}.{} -> {}.{}", name(i * 31 + 60), i % 9, i % 5, i % 9, i % 5 + 1)
-    }
-}
-
-fn author(i: usize) -> String {
-    const NAMES: [&str; 6] = ["Ines Ørsted", "Tomás Vela", "Aiko Mori", "Noor Haddad", "Lena Fischer", "Sam Okoro"];
-    NAMES[i % NAMES.len()].into()
-}
-
-/// As many branches of one commit each, made at once; their heads.
-fn branches(repository: &Path, number: usize) -> Vec<CommitId> {
-    std::fs::create_dir_all(repository).expect("a directory");
-    git(repository, &["init", "--quiet", "--initial-branch=main"]);
-    let mut stream = String::new();
-    let now = Timestamp::now().as_second();
-    let mut commit = |reference: &str, who: &str, at: i64, what: &str, from: &str, file: &str| {
-        stream += &format!(
-            "commit refs/heads/{reference}\ncommitter {who} <somebody@example.org> {at} +0000\ndata {}\n{what}\n{from}\
-             M 100644 inline {file}\ndata 4\n{{ }}\n\n",
-            what.len()
-        );
-    };
-    commit("main", "Ines Ørsted", now - 10_000_000, "A package set", "", "default.nix");
-    for i in 0..number {
-        let at = now - 17 * 60 * i as i64;
-        commit(&format!("change-{i:04}"), &author(i), at, &title(i), "from refs/heads/main\n", &format!("{i}.nix"));
-    }
-    let mut child = Command::new("git")
-        .args(["fast-import", "--quiet"])
-        .current_dir(repository)
-        .stdin(Stdio::piped())
-        .spawn()
-        .expect("git runs");
-    std::io::Write::write_all(&mut child.stdin.take().expect("its standard input"), stream.as_bytes()).expect("commits");
-    assert!(child.wait().expect("its end").success(), "git fast-import");
-    let heads = git(repository, &["for-each-ref", "--sort=refname", "--format=%(objectname)", "refs/heads/change-*"]);
-    heads.lines().map(|line| line.parse().expect("a commit")).collect()
-}
-
-fn git(repository: &Path, arguments: &[&str]) -> String {
-    let output = Command::new("git").args(arguments).current_dir(repository).output().expect("git runs");
-    assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }

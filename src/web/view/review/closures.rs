@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use maud::{Markup, html};
 
 use super::glance::bar;
+use super::grown::Grows;
 use super::query::{ClosureOrder, ReviewQuery, View};
 use crate::domain::AttrPath;
 use crate::review::growth::{Grown, Growth, Runtime, Step, Weight};
@@ -17,7 +18,7 @@ const STEPS_PER_PAGE: usize = 100;
 /// Steps shown beneath a row.
 const FIRST_STEPS: usize = 8;
 
-pub fn closures(report: &Report, growth: Option<&Growth>, query: &ReviewQuery) -> Markup {
+pub fn closures(report: &Report, growth: Option<&Grows>, query: &ReviewQuery) -> Markup {
     let Some(growth) = growth else {
         return html! {
             section.panel #closures data-live aria-labelledby="closures-title" {
@@ -39,42 +40,17 @@ fn why_none(state: State) -> &'static str {
     }
 }
 
-fn matches(row: &Grown, query: &ReviewQuery) -> bool {
-    if query.text.is_empty() && query.system.is_none() {
-        return true;
-    }
-    let text = row.attr.to_string().to_ascii_lowercase();
-    query.system.as_ref().is_none_or(|system| *system == row.system)
-        && query.text.split_whitespace().all(|word| text.contains(&word.to_ascii_lowercase()))
-}
-
-fn built_more(row: &Grown) -> i64 {
-    row.build.0.zip(row.build.1).map_or(0, |(base, head)| head.cast_signed() - base.cast_signed())
-}
-
-fn list(growth: &Growth, query: &ReviewQuery) -> Markup {
-    let mut rows: Vec<&Grown> = growth.rows.iter().filter(|row| matches(row, query)).collect();
-    let delta = |row: &Grown| row.runtime.as_ref().map_or(0, Runtime::delta);
-    let size = |row: &Grown| row.runtime.as_ref().map_or(0, |runtime| runtime.head_bytes);
-    match query.order {
-        ClosureOrder::Growth => {
-            rows.sort_by_key(|row| (row.runtime.is_none(), Reverse(delta(row).abs()), Reverse(built_more(row).abs()), &row.attr))
-        }
-        ClosureOrder::Size => rows.sort_by_key(|row| (Reverse(size(row)), &row.attr)),
-        ClosureOrder::Name => rows.sort_by_key(|row| &row.attr),
-        ClosureOrder::Build => rows.sort_by_key(|row| (Reverse(built_more(row).abs()), &row.attr)),
-    }
-    let most = growth.rows.iter().map(|row| delta(row).unsigned_abs()).max().unwrap_or(0).max(1);
+fn list(growth: &Grows, query: &ReviewQuery) -> Markup {
+    let rows = growth.select(query);
+    let most = growth.most();
     let pager = Pager::new(query.page, PER_PAGE, rows.len());
-    let compared = growth.rows.iter().filter(|row| row.runtime.is_some()).count();
-    let all: i64 = growth.steps.iter().map(Step::delta).sum();
     html! {
         section.panel #closures data-live aria-labelledby="closures-title" {
             div.panel-head {
                 h2 #closures-title { "Closures" }
                 span.muted {
-                    (thousands(compared as u64)) " of " (count(growth.rows.len() as u64, "changed attribute", "changed attributes")) " built on both sides; "
-                    "each path counted once, they need " (bytes_delta(i128::from(all))) " together"
+                    (thousands(growth.compared() as u64)) " of " (count(growth.rows.len() as u64, "changed attribute", "changed attributes")) " built on both sides; "
+                    "each path counted once, they need " (bytes_delta(i128::from(growth.together()))) " together"
                 }
             }
             (filters(query))

@@ -1,9 +1,10 @@
 //! What evaluation said, and what the review cost.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use maud::{Markup, html};
 
+use super::Reported;
 use super::diff::line_href;
 use super::query::{ReviewQuery, status_code};
 use crate::domain::Side;
@@ -19,17 +20,11 @@ const NAMES: usize = 5;
 const MORE_NAMES: usize = 500;
 
 /// `touched`: the files of the change; a place in one of them leads to its line.
-pub fn errors(report: &Report, query: &ReviewQuery, touched: Option<&HashSet<String>>) -> Markup {
-    let of = |status| report.eval_errors.iter().filter(|row| row.status == status).count();
-    let counted = [EvalErrorStatus::New, EvalErrorStatus::Fixed, EvalErrorStatus::Still].map(|status| (status, of(status)));
+pub fn errors(report: &Reported, query: &ReviewQuery, touched: Option<&HashSet<String>>) -> Markup {
+    let digest = report.digest();
     // what was there before says nothing about the change: it waits until it is asked for
-    let mut rows = report
-        .eval_errors
-        .iter()
-        .filter(|row| query.errors.map_or(row.status != EvalErrorStatus::Still, |status| row.status == status))
-        .collect::<Vec<_>>();
-    rows.sort_by(|a, b| a.status.cmp(&b.status).then_with(|| a.attr.cmp(&b.attr)));
-    let rows = alike(&rows);
+    let asked = |status| query.errors.map_or(status != EvalErrorStatus::Still, |asked| asked == status);
+    let rows: Vec<&Vec<u32>> = digest.errors.iter().filter(|(status, _)| asked(*status)).map(|(_, rows)| rows).collect();
     let pager = Pager::new(query.errors_page, PER_PAGE, rows.len());
     html! {
         @if !report.eval_errors.is_empty() {
@@ -37,7 +32,7 @@ pub fn errors(report: &Report, query: &ReviewQuery, touched: Option<&HashSet<Str
                 div.panel-head { h2 #errors-title { "Evaluation errors" } }
                 div.filters {
                     div.chips role="group" aria-label="Status" {
-                        @for (status, n) in counted {
+                        @for (status, n) in digest.errors_by_status {
                             a.chip aria-current=[(query.errors == Some(status)).then_some("true")]
                               href=(query.href("errors", |query| (query.errors, query.errors_page) = (Some(status), 1))) { b { (thousands(n as u64)) } (status_code(status)) }
                         }
@@ -50,7 +45,7 @@ pub fn errors(report: &Report, query: &ReviewQuery, touched: Option<&HashSet<Str
                         table.cards {
                             thead { tr { th scope="col" { "Status" } th scope="col" { "Attribute" } th scope="col" { "Message" } } }
                             tbody {
-                                @for rows in pager.slice(&rows) { (line(rows, query, touched)) }
+                                @for rows in pager.slice(&rows) { (line(&rows.iter().map(|at| &report.eval_errors[*at as usize]).collect::<Vec<_>>(), query, touched)) }
                             }
                         }
                     }
@@ -59,20 +54,6 @@ pub fn errors(report: &Report, query: &ReviewQuery, touched: Option<&HashSet<Str
             }
         }
     }
-}
-
-/// Those that say the same of the same place are one line: a fault in a common file breaks many attributes alike.
-fn alike<'a>(rows: &[&'a EvalErrorRow]) -> Vec<Vec<&'a EvalErrorRow>> {
-    let mut groups: Vec<Vec<&EvalErrorRow>> = Vec::new();
-    let mut place = HashMap::new();
-    for row in rows {
-        let at = *place.entry((row.status, &row.jobset, &row.system, &row.message, &row.position)).or_insert(groups.len());
-        if at == groups.len() {
-            groups.push(Vec::new());
-        }
-        groups[at].push(row);
-    }
-    groups
 }
 
 fn line(rows: &[&EvalErrorRow], query: &ReviewQuery, touched: Option<&HashSet<String>>) -> Markup {

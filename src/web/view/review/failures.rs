@@ -1,17 +1,15 @@
 //! What fails, from the cause down: one derivation that failed by itself, the attributes it blocks, the end of its log.
 
-use std::collections::HashSet;
-
 use maud::{Markup, html};
 
+use super::digest::Blocking;
 use super::{Reported, ReviewQuery, attr_list};
-use crate::domain::AttrPath;
 use crate::review::history::Point;
-use crate::review::report::{Category, Change, Failure};
+use crate::review::report::Failure;
 use crate::web::view::ansi;
 use crate::web::view::excerpt::{decisive_href, excerpt, reaches_the_end};
 use crate::web::view::pager::Pager;
-use crate::web::view::parts::{count, drv_link, outcome_chip, query_value, short_rev};
+use crate::web::view::parts::{count, drv_link, outcome_chip, query_value, short_rev, thousands};
 use crate::web::view::tree::{Way, tree_href};
 
 const NEW_PER_PAGE: usize = 25;
@@ -24,14 +22,7 @@ const OPEN_TAILS: usize = 4;
 
 /// A cause is new when it blocks an attribute that the base builds or does not have.
 pub fn failures(report: &Reported, query: &ReviewQuery) -> Markup {
-    let newly = report
-        .changes
-        .iter()
-        .filter(|change| matches!(change.category, Category::NewlyFailing | Category::NewFailing))
-        .flat_map(|change| std::iter::once(&change.attr).chain(&change.aliases))
-        .collect::<HashSet<&AttrPath>>();
-    let (new, still): (Vec<_>, Vec<_>) =
-        report.failures.iter().partition(|failure| failure.attrs.iter().any(|attr| newly.contains(attr)));
+    let (new, still) = (&report.digest().newly, &report.digest().still);
     let new_pager = Pager::new(query.failures_page, NEW_PER_PAGE, new.len());
     let still_pager = Pager::new(query.still_page, STILL_PER_PAGE, still.len());
     html! {
@@ -41,7 +32,7 @@ pub fn failures(report: &Reported, query: &ReviewQuery) -> Markup {
                     h2 #newly-title { "What newly fails, and why" }
                     span.muted { (count(new.len() as u64, "root cause", "root causes")) }
                 }
-                div { @for (i, failure) in new_pager.slice(&new).iter().enumerate() { (one(report, failure, &own(report, failure), Some(&newly), if i < OPEN_TAILS { Tail::Open } else { Tail::Closed }, query)) } }
+                div { @for (i, blocking) in new_pager.slice(new).iter().enumerate() { (one(report, blocking, Since::Now, if i < OPEN_TAILS { Tail::Open } else { Tail::Closed }, query)) } }
                 (new_pager.bar("root causes", |page| query.href("failures", |query| query.failures_page = page)))
             }
         }
@@ -51,7 +42,7 @@ pub fn failures(report: &Reported, query: &ReviewQuery) -> Markup {
                     h2 #still-title { "What still fails, as on the base" }
                     span.muted { (count(still.len() as u64, "root cause", "root causes")) }
                 }
-                div { @for failure in still_pager.slice(&still) { (one(report, failure, &own(report, failure), None, Tail::Closed, query)) } }
+                div { @for blocking in still_pager.slice(still) { (one(report, blocking, Since::Before, Tail::Closed, query)) } }
                 (still_pager.bar("root causes", |page| query.href("failures", |query| query.still_page = page)))
             }
         }
@@ -64,26 +55,16 @@ enum Tail {
     Closed,
 }
 
-/// Names of the derivation that failed: it does not block itself.
-fn own<'a>(report: &'a Reported, failure: &Failure) -> HashSet<&'a AttrPath> {
-    report.rows_of(&failure.drv).flat_map(Change::attrs).collect()
+/// Whether something that it blocks fails only now.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Since {
+    Now,
+    Before,
 }
 
-/// `newly`: the attributes that newly fail; those are named first.
-fn one(
-    report: &Reported,
-    failure: &Failure,
-    own: &HashSet<&AttrPath>,
-    newly: Option<&HashSet<&AttrPath>>,
-    open: Tail,
-    query: &ReviewQuery,
-) -> Markup {
-    let mut attrs = failure.attrs.iter().collect::<Vec<_>>();
-    if let Some(newly) = newly {
-        attrs.sort_by_key(|attr| !newly.contains(attr));
-    }
-    let (fresh, before): (Vec<&AttrPath>, Vec<&AttrPath>) =
-        attrs.iter().filter(|attr| !own.contains(*attr)).partition(|attr| newly.is_none_or(|newly| newly.contains(*attr)));
+fn one(report: &Reported, blocking: &Blocking, when: Since, open: Tail, query: &ReviewQuery) -> Markup {
+    let failure = &report.failures[blocking.failure as usize];
+    let (blocked, before) = (blocking.blocked, blocking.blocked_before);
     let base_name = failure.drv.base_name();
     let base = ReviewQuery { review: query.review.clone(), ..ReviewQuery::default() };
     let all = base.href("packages", |query| query.cause = Some(base_name.to_owned()));
@@ -100,10 +81,10 @@ fn one(
             div.failure-head {
                 h3 { (drv_link(&failure.drv)) }
                 (outcome_chip(failure.outcome))
-                @if !fresh.is_empty() || !before.is_empty() {
+                @if blocked + before > 0 {
                     span.muted {
-                        "blocks " a href=(all) { (count(fresh.len() as u64, "attribute", "attributes")) }
-                        @if !before.is_empty() { " and " (before.len()) " that failed before" }
+                        "blocks " a href=(all) { (count(blocked as u64, "attribute", "attributes")) }
+                        @if before > 0 { " and " (thousands(before as u64)) " that failed before" }
                     }
                 }
                 span.end {
@@ -113,11 +94,11 @@ fn one(
                     }
                 }
             }
-            (attr_list(&attrs, ATTRS_PER_FAILURE, query, &all))
-            @if !fresh.is_empty() || !before.is_empty() {
+            (attr_list(blocking.named.iter().map(|at| &failure.attrs[*at as usize]), ATTRS_PER_FAILURE, query, &all))
+            @if blocked + before > 0 {
                 p.small { a.opener data-branch=(tree) href=(tree) { "Who needs it, step by step to the attributes" } }
             }
-            (since(report, failure, newly.is_some()))
+            (since(report, failure, blocking, when))
             @match (&failure.decisive, tail, open) {
                 (Some(decisive), tail, open) => {
                     @match open {
@@ -137,7 +118,8 @@ fn one(
 }
 
 /// How the base did, and since when.
-fn since(report: &Reported, failure: &Failure, newly: bool) -> Markup {
+fn since(report: &Reported, failure: &Failure, blocking: &Blocking, when: Since) -> Markup {
+    let newly = when == Since::Now;
     let commit = |point: &Point| {
         html! { (short_rev(&point.rev)) " “" (point.subject) "”" }
     };
@@ -157,9 +139,7 @@ fn since(report: &Reported, failure: &Failure, newly: bool) -> Markup {
                     }
                 }
                 None if newly => {
-                    @let changes = report.rows_because_of(&failure.drv);
-                    @let built = changes.filter(|change| change.category == Category::NewlyFailing).map(|change| change.attrs().count() as u64).sum::<u64>();
-                    @if built > 0 { "The base, " (short_rev(&report.base.rev)) ", builds " (count(built, "attribute", "attributes")) " of these." }
+                    @if blocking.built > 0 { "The base, " (short_rev(&report.base.rev)) ", builds " (count(blocking.built, "attribute", "attributes")) " of these." }
                     @else { "The base does not have any of these." }
                 }
                 None => { "The base, " (short_rev(&report.base.rev)) ", fails too; since when is not known." }

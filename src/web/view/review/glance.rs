@@ -2,36 +2,35 @@
 
 use maud::{Markup, html};
 
-use super::{ReviewQuery, Sort, attr_list};
-use crate::review::report::{Category, Change, ClosureChange, Report};
+use super::{Reported, ReviewQuery, Sort, attr_list};
+use crate::review::report::{Change, ClosureChange};
 use crate::web::view::parts::{bytes, bytes_delta, category_chip, thousands};
 
 const ATTRS: usize = 16;
 const CLOSURES: usize = 10;
 const NAMES: usize = 4;
 
-pub fn glance(report: &Report, query: &ReviewQuery) -> Markup {
-    let groups = [Category::NewlySucceeding, Category::NewSucceeding, Category::Removed]
-        .map(|category| (category, report.changes.iter().filter(|change| change.category == category).collect::<Vec<_>>()));
-    let closures = closures(report);
+pub fn glance(report: &Reported, query: &ReviewQuery) -> Markup {
+    let digest = report.digest();
+    let groups = &digest.fixed_new_removed;
     html! {
         div.columns #glance data-live {
             @if groups.iter().any(|(_, rows)| !rows.is_empty()) {
                 section.panel aria-labelledby="glance-title" {
                     div.panel-head { h2 #glance-title { "Fixed, new and removed" } }
                     div.panel-body {
-                        @for (category, rows) in &groups {
+                        @for (category, rows) in groups {
                             @if !rows.is_empty() {
                                 div {
                                     p { (category_chip(*category)) " " b { (thousands(rows.len() as u64)) } }
-                                    (attr_list(&rows.iter().map(|row| &row.attr).collect::<Vec<_>>(), ATTRS, query, &query.only(*category)))
+                                    (attr_list(rows.iter().map(|row| &report.row(*row).attr), ATTRS, query, &query.only(*category)))
                                 }
                             }
                         }
                     }
                 }
             }
-            @if !closures.is_empty() { (growth(&closures, query)) }
+            @if !digest.resized.is_empty() { (growth(report, &digest.resized, query)) }
         }
     }
 }
@@ -40,20 +39,11 @@ pub fn delta(closure: &ClosureChange) -> i128 {
     i128::from(closure.head_bytes) - i128::from(closure.base_bytes)
 }
 
-/// Rows whose closure changed in size, the largest change first.
-fn closures(report: &Report) -> Vec<(&Change, &ClosureChange)> {
-    let mut rows = report
-        .changes
-        .iter()
-        .filter_map(|change| change.closure.as_ref().map(|closure| (change, closure)))
-        .filter(|(change, closure)| change.base.is_some() && change.head.is_some() && delta(closure) != 0)
-        .collect::<Vec<_>>();
-    rows.sort_by_key(|(_, closure)| std::cmp::Reverse(delta(closure).unsigned_abs()));
-    rows
-}
-
-fn growth(rows: &[(&Change, &ClosureChange)], query: &ReviewQuery) -> Markup {
-    let most = rows.first().map_or(1, |(_, closure)| delta(closure).unsigned_abs().max(1));
+/// `rows`: those whose closure changed in size, the largest change first.
+fn growth(report: &Reported, rows: &[u32], query: &ReviewQuery) -> Markup {
+    let first = rows.iter().take(CLOSURES).map(|row| report.row(*row));
+    let shown: Vec<(&Change, &ClosureChange)> = first.filter_map(|change| Some((change, change.closure.as_ref()?))).collect();
+    let most = shown.first().map_or(1, |(_, closure)| delta(closure).unsigned_abs().max(1));
     let all =
         ReviewQuery { review: query.review.clone(), sort: Sort::Closure, ..ReviewQuery::default() }.href("packages", |_| {});
     html! {
@@ -66,7 +56,7 @@ fn growth(rows: &[(&Change, &ClosureChange)], query: &ReviewQuery) -> Markup {
                 table {
                     thead { tr { th scope="col" { "Attribute" } th.num scope="col" { "Change" } th.num scope="col" { "Now" } } }
                     tbody {
-                        @for (change, closure) in rows.iter().take(CLOSURES) {
+                        @for (change, closure) in shown {
                             tr {
                                 td { span.mono { (change.attr) } (came_and_went(closure)) }
                                 td.num { span.bar-cell { (bar(delta(closure), most)) (bytes_delta(delta(closure))) } }

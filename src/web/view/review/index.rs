@@ -7,6 +7,7 @@ use std::fmt::Write;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use super::digest::Digest;
 use super::query::{ReviewQuery, Sort};
 use crate::domain::{DrvPath, System};
 use crate::review::report::{Change, Report};
@@ -16,6 +17,7 @@ use crate::web::view::parts::{CATEGORIES, category_place};
 pub struct Reported {
     report: Arc<Report>,
     index: Index,
+    digest: Digest,
 }
 
 /// Rows are meant by their place in [`Report::changes`].
@@ -23,6 +25,8 @@ struct Index {
     by_urgency: Vec<u32>,
     by_attr: Vec<u32>,
     by_closure: Vec<u32>,
+    /// The paths of attributes in lower case, one for each row.
+    names: Vec<Box<str>>,
     /// What the words of a search have to occur in, in lower case; one for each row.
     haystacks: Vec<Box<str>>,
     systems: BTreeSet<System>,
@@ -42,7 +46,22 @@ impl Reported {
     pub fn new(report: impl Into<Arc<Report>>) -> Self {
         let report = report.into();
         let index = Index::of(&report);
-        Self { report, index }
+        let digest = Digest::of(&report, &index.rows_of_head, &index.rows_of_cause);
+        Self { report, index, digest }
+    }
+
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// The row at a place.
+    pub fn row(&self, place: u32) -> &Change {
+        &self.report.changes[place as usize]
+    }
+
+    /// Whether the path of the row's attribute has all words, which are in lower case.
+    pub fn is_named(&self, place: usize, words: &[String]) -> bool {
+        words.iter().all(|word| self.index.names[place].contains(word.as_str()))
     }
 
     /// How many columns a table needs to tell its rows apart.
@@ -56,16 +75,7 @@ impl Reported {
 
     /// The rows whose head is this derivation.
     pub fn rows_of(&self, drv: &DrvPath) -> impl Iterator<Item = &Change> {
-        self.rows(self.index.rows_of_head.get(drv))
-    }
-
-    /// The rows that fail because of this derivation; its own are among them.
-    pub fn rows_because_of(&self, drv: &DrvPath) -> impl Iterator<Item = &Change> {
-        self.rows(self.index.rows_of_cause.get(drv))
-    }
-
-    fn rows<'a>(&'a self, rows: Option<&'a Vec<u32>>) -> impl Iterator<Item = &'a Change> {
-        rows.into_iter().flatten().filter_map(|row| self.report.changes.get(*row as usize))
+        self.index.rows_of_head.get(drv).into_iter().flatten().map(|row| self.row(*row))
     }
 
     pub fn select(&self, query: &ReviewQuery) -> Selection<'_> {
@@ -74,6 +84,11 @@ impl Reported {
             Sort::Attr => &self.index.by_attr,
             Sort::Closure => &self.index.by_closure,
         };
+        if query.asks_for_category_at_most() {
+            let of_category = |change: &&Change| query.category.is_none_or(|category| change.category == category);
+            let rows = order.iter().map(|row| self.row(*row)).filter(of_category).collect();
+            return Selection { rows, by_category: self.digest.by_category };
+        }
         let words: Vec<String> = query.text.split_whitespace().map(str::to_ascii_lowercase).collect();
         let mut selection = Selection { rows: Vec::new(), by_category: [0; CATEGORIES.len()] };
         for row in order.iter().map(|row| *row as usize) {
@@ -132,6 +147,7 @@ impl Index {
             }
         }
         Self {
+            names: changes.iter().map(|change| change.attr.to_string().to_ascii_lowercase().into_boxed_str()).collect(),
             haystacks: changes.iter().map(haystack).collect(),
             systems: changes.iter().map(|change| change.system.clone()).collect(),
             jobsets: changes.iter().map(|change| &change.jobset).collect::<BTreeSet<_>>().len(),
@@ -203,7 +219,8 @@ mod tests {
         let rows: Vec<_> = reported.rows_of(&first.head.as_ref().unwrap().drv).collect();
         assert_eq!(rows, [first]);
         let cause = reported.failures[0].drv.clone();
+        let query = ReviewQuery { cause: Some(cause.base_name().to_owned()), ..ReviewQuery::default() };
         let blocked = reported.changes.iter().filter(|change| change.cause() == Some(&cause)).count();
-        assert!(blocked > 1 && reported.rows_because_of(&cause).count() == blocked);
+        assert!(blocked > 1 && reported.select(&query).rows.len() == blocked);
     }
 }

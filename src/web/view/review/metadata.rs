@@ -2,9 +2,10 @@
 
 use maud::{Markup, html};
 
+use super::Reported;
 use super::query::{ReviewQuery, View};
 use crate::review::metadata::{Field, FieldChange, Metadata};
-use crate::review::report::{Change, ChangeKind, Report};
+use crate::review::report::{Change, ChangeKind};
 use crate::review::sources::SourceChange;
 use crate::web::view::icons::{Icon, icon};
 use crate::web::view::pager::Pager;
@@ -14,16 +15,11 @@ const PER_PAGE: usize = 50;
 /// Words of a list that are shown; the title has all.
 const WORDS: usize = 12;
 
-pub fn metadata(report: &Report, metadata: Option<&Metadata>, query: &ReviewQuery) -> Markup {
+pub fn metadata(report: &Reported, metadata: Option<&Metadata>, query: &ReviewQuery) -> Markup {
     let none = Metadata::default();
     let metadata = metadata.unwrap_or(&none);
-    let matches = |(at, _): &&(usize, Vec<FieldChange>)| {
-        if query.text.is_empty() {
-            return true;
-        }
-        let text = report.changes[*at].attr.to_string().to_ascii_lowercase();
-        query.text.split_whitespace().all(|word| text.contains(&word.to_ascii_lowercase()))
-    };
+    let words: Vec<String> = query.text.split_whitespace().map(str::to_ascii_lowercase).collect();
+    let matches = |(at, _): &&(usize, Vec<FieldChange>)| report.is_named(*at, &words);
     let has =
         |(_, fields): &&(usize, Vec<FieldChange>)| query.field.is_none_or(|field| fields.iter().any(|of| of.field == field));
     let rows: Vec<&(usize, Vec<FieldChange>)> = metadata.rows.iter().filter(matches).filter(has).collect();

@@ -4,9 +4,11 @@
 mod actions;
 mod closures;
 pub mod diff;
+mod digest;
 mod evaluation;
 mod failures;
 mod glance;
+mod grown;
 mod index;
 mod merging;
 mod metadata;
@@ -15,13 +17,14 @@ mod query;
 mod timeline;
 mod verdict;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use jiff::Timestamp;
 use maud::{Markup, html};
 
+pub use grown::Grows;
 pub use index::Reported;
-pub use packages::shown;
+pub use packages::Table;
 pub use query::{ReviewQuery, Sort, View};
 
 use super::icons::{Icon, icon};
@@ -30,10 +33,9 @@ use super::parts::{
     ago, branch_href, drv_link, lines_delta, opinion_chip, pull_state_chip, repository_href, short_rev, state_chip,
 };
 use crate::db::{EvalAlarm, Happening, MergeRow, PullRow, ReviewRow};
-use crate::domain::{AttrPath, DrvPath, RepositoryName};
+use crate::domain::{AttrPath, RepositoryName};
 use crate::forge::command::Method;
 use crate::forge::opinion::Opinion;
-use crate::review::growth::Growth;
 use crate::review::metadata::Metadata;
 use crate::review::report::State;
 
@@ -48,7 +50,7 @@ pub struct Visitor<'a> {
 /// What a tab shows besides the report; only that tab has it.
 #[derive(Default, Clone, Copy)]
 pub struct Evidence<'a> {
-    pub growth: Option<&'a Growth>,
+    pub growth: Option<&'a Grows>,
     pub metadata: Option<&'a Metadata>,
     /// The files of the change, as far as something on the page may lead to them.
     pub touched: Option<&'a HashSet<String>>,
@@ -56,8 +58,8 @@ pub struct Evidence<'a> {
 
 pub struct ReviewPage<'a> {
     pub report: &'a Reported,
-    /// What the last build of each derivation in the table took.
-    pub seconds: &'a HashMap<DrvPath, f64>,
+    /// Of changes, where its tab is asked for.
+    pub table: Option<&'a Table<'a>>,
     pub evidence: Evidence<'a>,
     /// The review's row, where the report comes from the database.
     pub row: Option<&'a ReviewRow>,
@@ -149,7 +151,7 @@ pub fn content(view: &ReviewPage<'_>) -> Markup {
             View::Overview => {
                 div.stack #failures data-live { (failures::failures(report, view.query)) }
                 (glance::glance(report, view.query))
-                (packages::packages(report, view.query, view.seconds))
+                @if let Some(table) = view.table { (packages::packages(report, view.query, table)) }
                 (evaluation::errors(report, view.query, view.evidence.touched))
                 (evaluation::costs(report))
             }
@@ -247,14 +249,15 @@ fn gone(repository: &RepositoryName) -> Markup {
 }
 
 /// Attributes in a row, each leading to its line in the table; the rest is one click away.
-fn attr_list(attrs: &[&AttrPath], most: usize, query: &ReviewQuery, rest: &str) -> Markup {
+fn attr_list<'a>(attrs: impl ExactSizeIterator<Item = &'a AttrPath>, most: usize, query: &ReviewQuery, rest: &str) -> Markup {
+    let all = attrs.len();
     let base = ReviewQuery { review: query.review.clone(), ..ReviewQuery::default() };
     html! {
         span.attrs {
-            @for attr in attrs.iter().take(most) {
+            @for attr in attrs.take(most) {
                 a.mono href=(base.href("packages", |query| query.text = attr.to_string())) { (attr) }
             }
-            @if attrs.len() > most { a href=(rest) { "and " (super::parts::thousands((attrs.len() - most) as u64)) " more" } }
+            @if all > most { a href=(rest) { "and " (super::parts::thousands((all - most) as u64)) " more" } }
         }
     }
 }

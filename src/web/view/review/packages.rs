@@ -20,21 +20,35 @@ use crate::web::view::tree::{Way, tree_href};
 const PER_PAGE: usize = 100;
 const ALIASES: usize = 4;
 
-/// What the page of the table shows; their builds' times are worth a look at the database.
-pub fn shown<'a>(report: &'a Reported, query: &ReviewQuery) -> Vec<&'a Change> {
-    let selection = report.select(query);
-    pager(&selection, query).slice(&selection.rows).to_vec()
+/// The rows that are asked for, and the page of them that is shown.
+pub struct Table<'a> {
+    selection: Selection<'a>,
+    pager: Pager,
+    /// What the last build of each derivation on the page took.
+    seconds: HashMap<DrvPath, f64>,
 }
 
-fn pager(selection: &Selection<'_>, query: &ReviewQuery) -> Pager {
-    Pager::new(query.page, PER_PAGE, selection.rows.len())
+impl<'a> Table<'a> {
+    pub fn of(report: &'a Reported, query: &ReviewQuery) -> Self {
+        let selection = report.select(query);
+        let pager = Pager::new(query.page, PER_PAGE, selection.rows.len());
+        Self { selection, pager, seconds: HashMap::new() }
+    }
+
+    /// The derivations on the page: their builds' times are worth a look at the database.
+    pub fn drvs(&self) -> Vec<DrvPath> {
+        let rows = self.pager.slice(&self.selection.rows).iter();
+        rows.flat_map(|change| [&change.base, &change.head]).flatten().map(|side| side.drv.clone()).collect()
+    }
+
+    pub fn with_seconds(self, seconds: HashMap<DrvPath, f64>) -> Self {
+        Self { seconds, ..self }
+    }
 }
 
-/// `seconds`: what the last build of a derivation took, of those that [`shown`] names.
-pub fn packages(report: &Reported, query: &ReviewQuery, seconds: &HashMap<DrvPath, f64>) -> Markup {
-    let selection = report.select(query);
+pub fn packages(report: &Reported, query: &ReviewQuery, shown: &Table<'_>) -> Markup {
+    let Table { selection, pager, seconds } = shown;
     let rows = selection.rows.len() as u64;
-    let pager = pager(&selection, query);
     let several = Several { systems: report.systems().len() > 1, jobsets: report.jobsets() > 1 };
     let all = ReviewQuery { review: query.review.clone(), ..ReviewQuery::default() };
     html! {
@@ -49,7 +63,7 @@ pub fn packages(report: &Reported, query: &ReviewQuery, seconds: &HashMap<DrvPat
             @if report.changes.is_empty() {
                 p.empty { @if report.state == State::Evaluating { "Nothing is compared yet." } @else { "No package changed." } }
             } @else {
-                (filters(query, report.systems(), &selection))
+                (filters(query, report.systems(), selection))
                 @if rows == 0 { p.empty { "No change matches. " a href=(all.href("packages", |_| {})) { "Show all" } } }
                 @else { (table(pager.slice(&selection.rows), several, seconds, report)) }
                 (pager.bar("changes", |page| query.href("packages", |query| query.page = page)))

@@ -306,7 +306,12 @@ impl ReviewQuery {
     }
 
     pub fn is_filtered(&self) -> bool {
-        self.category.is_some() || self.system.is_some() || self.cause.is_some() || !self.text.is_empty()
+        self.category.is_some() || !self.asks_for_category_at_most()
+    }
+
+    /// Nothing is asked for but at most a category.
+    pub fn asks_for_category_at_most(&self) -> bool {
+        self.system.is_none() && self.cause.is_none() && self.text.is_empty()
     }
 }
 

@@ -25,7 +25,7 @@ fn rendered_with(report: &Report, query: &ReviewQuery) -> String {
     let reported = Reported::new(report.clone());
     let view = ReviewPage {
         report: &reported,
-        seconds: &HashMap::new(),
+        table: Some(&Table::of(&reported, query)),
         evidence: Evidence::default(),
         row: None,
         pull: Some(&pull),

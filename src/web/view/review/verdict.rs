@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{ReviewPage, ReviewQuery, View, attr_list, is_open, waits};
+use super::{Reported, ReviewPage, ReviewQuery, View, attr_list, is_open, waits};
 use crate::review::report::{Category, Decision, EvalErrorStatus, Reason, ReasonCode, Report, State};
 use crate::web::view::icons::{Icon, icon};
 use crate::web::view::parts::{CATEGORIES, Tone, category_look, level_look, pull_href, thousands};
@@ -94,14 +94,13 @@ fn stranger() -> Markup {
 fn reason(reason: &Reason, query: &ReviewQuery) -> Markup {
     let (class, sign, level) = level_look(reason.level);
     let evidence = evidence(reason.code, query);
-    let attrs = reason.attrs.iter().collect::<Vec<_>>();
     html! {
         li class={ "reason " (class) } {
             (icon(sign))
             span { span.visually-hidden { (level) " " } (reason.text) }
-            @if evidence.is_some() || !attrs.is_empty() {
+            @if evidence.is_some() || !reason.attrs.is_empty() {
                 div.evidence {
-                    @if !attrs.is_empty() { (attr_list(&attrs, ATTRS_PER_REASON, query, evidence.as_ref().map_or("#packages", |(href, _)| href))) }
+                    @if !reason.attrs.is_empty() { (attr_list(reason.attrs.iter(), ATTRS_PER_REASON, query, evidence.as_ref().map_or("#packages", |(href, _)| href))) }
                     @if let Some((href, words)) = &evidence { a href=(href) { (words) } }
                 }
             }
@@ -132,20 +131,14 @@ fn evidence(code: ReasonCode, query: &ReviewQuery) -> Option<(String, &'static s
 }
 
 /// How many rows each category has; a chip filters the table.
-fn counts(report: &Report, query: &ReviewQuery) -> Markup {
-    let mut rows = [0_u64; CATEGORIES.len()];
-    for change in &report.changes {
-        if let Some(at) = CATEGORIES.iter().position(|category| *category == change.category) {
-            rows[at] += 1;
-        }
-    }
+fn counts(report: &Reported, query: &ReviewQuery) -> Markup {
     let counts = &report.counts;
     html! {
         div.chips {
-            @for (category, rows) in CATEGORIES.into_iter().zip(rows) {
+            @for (category, rows) in CATEGORIES.into_iter().zip(report.digest().by_category) {
                 @if rows > 0 {
                     @let (tone, sign, words) = category_look(category);
-                    a class=(tone.class()) href=(query.only(category)) { (icon(sign)) b { (thousands(rows)) } (words) }
+                    a class=(tone.class()) href=(query.only(category)) { (icon(sign)) b { (thousands(rows as u64)) } (words) }
                 }
             }
             @for (n, status, words, tone, sign) in [
