@@ -66,7 +66,7 @@ pub use permissions::WAITS;
 pub use pulls::{PullFilter, PullOrder, PullRow, PullState};
 pub use repositories::RepositoryRow;
 pub use reviews::{NewReview, ReviewRow};
-pub use search::{FoundAttribute, FoundPull};
+pub use search::{FoundAttribute, FoundAttributes, FoundPull};
 pub use sessions::{NewSession, SessionHash, SessionRow, UserRow};
 pub use stats::BuildStats;
 pub use traces::{Dropped, TraceSetRow};

@@ -69,8 +69,8 @@ fn paths(schemas: &mut SchemaGenerator) -> Value {
         "/api/search",
         "Attributes of base branches, derivations that were tried and pull requests, by any part of their names; 50 of each at most.",
         json!([in_query("q", "string", "Words, all of which have to occur.")]),
-        one(&json!({"type": "object", "required": ["attributes", "derivations", "pulls"], "properties": {
-            "attributes": {"type": "array"}, "derivations": {"type": "array"}, "pulls": {"type": "array"}}})),
+        one(&json!({"type": "object", "required": ["attributes", "more_attributes", "derivations", "pulls"], "properties": {
+            "attributes": {"type": "array"}, "more_attributes": {"type": "boolean"}, "derivations": {"type": "array"}, "pulls": {"type": "array"}}})),
     );
     let builders = list(&schemas.subschema_for::<api::Builder>().to_value());
     get("/api/builders", "Builders, how they are and what they can build.", json!([]), builders);

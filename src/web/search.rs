@@ -55,7 +55,7 @@ pub async fn page(site: web::Data<Site>, actor: Actor, asked: web::Query<Asked>)
 /// `GET /api/search`
 pub async fn json(site: web::Data<Site>, actor: Actor, asked: web::Query<Asked>) -> Result<HttpResponse, Fault> {
     let found = find(&site, &actor, &asked).await?;
-    let attributes = found.attributes.iter().map(|one| {
+    let attributes = found.attributes.rows.iter().map(|one| {
         json!({
             "repository": one.repository, "branch": one.branch, "attr": one.attr, "system": one.system, "drv": one.drv,
             "name": one.name,
@@ -68,6 +68,6 @@ pub async fn json(site: web::Data<Site>, actor: Actor, asked: web::Query<Asked>)
         })
     });
     Ok(HttpResponse::Ok().json(json!({
-        "attributes": attributes.collect::<Vec<_>>(), "derivations": found.derivations, "pulls": pulls.collect::<Vec<_>>(),
+        "attributes": attributes.collect::<Vec<_>>(), "more_attributes": found.attributes.more, "derivations": found.derivations, "pulls": pulls.collect::<Vec<_>>(),
     })))
 }

@@ -93,6 +93,25 @@ async fn what_another_system_was_not_evaluated_for_has_not_gone() {
 }
 
 #[tokio::test]
+async fn what_is_called_so_comes_before_what_has_it_in_its_name() {
+    let house = House::new();
+    let db = with_repository(&house).await;
+    let mut all: Vec<Evaluated> = (0..900).map(|n| one(&format!("many.with-json-{n}"), Some(n))).collect();
+    all.extend([one("zzz.json", Some(1_000)), one("Json_c", Some(1_001)), one("ujson", Some(1_002))]);
+    db.note_point(&key(), &commit('a'), all, None).await.unwrap();
+    let found = db.search_attributes("JSON", None, 5).await.unwrap();
+    let names: Vec<String> = found.rows.iter().map(|one| one.attr.to_string()).collect();
+    assert_eq!(names[..2], ["zzz.json", "Json_c"]);
+    assert!(names.len() == 5 && found.more, "{names:?}");
+    // who may read another repository only is not told of these
+    let found = db.search_attributes("json", Some(&["local/other".into()]), 5).await.unwrap();
+    assert_eq!(found, FoundAttributes::default());
+    let found = db.search_attributes("json-89", Some(&[key().repository]), 50).await.unwrap();
+    assert_eq!((found.rows.len(), found.more), (11, false));
+    assert!(db.search_attributes("json 7", None, 5).await.unwrap().more);
+}
+
+#[tokio::test]
 async fn any_part_of_a_name_finds_what_is_there_now() {
     let house = House::new();
     let db = with_repository(&house).await;
@@ -101,12 +120,16 @@ async fn any_part_of_a_name_finds_what_is_there_now() {
     db.note_point(&key(), &commit('b'), vec![one("python3Packages.numpy", Some(1)), one("wget", Some(3))], None).await.unwrap();
     let found = async |text: &str, repositories: Option<&[RepositoryName]>| {
         let found = db.search_attributes(text, repositories, 10).await.unwrap();
-        found.into_iter().map(|one| one.attr.to_string()).collect::<Vec<_>>()
+        assert!(!found.more);
+        found.rows.into_iter().map(|one| one.attr.to_string()).collect::<Vec<_>>()
     };
     assert_eq!(found("ump pyth", None).await, ["python3Packages.numpy"]);
     assert_eq!(found("package-3", None).await, ["wget"]);
     assert_eq!(found("wg", None).await, ["wget"]);
     assert!(found("curl", None).await.is_empty(), "it is gone");
+    // one without a length that the index has beside one with
+    assert_eq!(found("3p numpy", None).await, ["python3Packages.numpy"]);
+    assert!(found("zz numpy", None).await.is_empty());
     for odd in ["\"", "' OR 1 = 1 --", "AND OR NOT", "a\"b\"c*", "(", "%", "NEAR(x y)", "-", "äöü"] {
         assert!(found(odd, None).await.is_empty(), "{odd}");
     }

@@ -4,22 +4,22 @@ use maud::{Markup, html};
 
 use super::layout::{Frame, Place, page};
 use super::parts::{branch_href, drv_link, pull_href, query_value};
-use crate::db::{FoundAttribute, FoundPull};
+use crate::db::{FoundAttributes, FoundPull};
 
 #[derive(Default)]
 pub struct Found {
     pub text: String,
-    pub attributes: Vec<FoundAttribute>,
+    pub attributes: FoundAttributes,
     /// Base names.
     pub derivations: Vec<String>,
     pub pulls: Vec<FoundPull>,
-    /// Of each list; where there are as many, there may be more.
+    /// Of pull requests and of derivations; where there are as many, there may be more.
     pub most: usize,
 }
 
 pub fn search_page(found: &Found) -> Markup {
     let title = if found.text.is_empty() { "Search".to_owned() } else { format!("{} · Search", found.text) };
-    let nothing = found.attributes.is_empty() && found.derivations.is_empty() && found.pulls.is_empty();
+    let nothing = found.attributes.rows.is_empty() && found.derivations.is_empty() && found.pulls.is_empty();
     let content = html! {
         div.page-head { h1 { "Search" } }
         form.filters method="get" action="/search" role="search" {
@@ -36,9 +36,9 @@ pub fn search_page(found: &Found) -> Markup {
                 }
             }))
         }
-        @if !found.attributes.is_empty() {
-            (section("attributes", "Attributes", found.attributes.len() == found.most, &html! {
-                @for one in &found.attributes {
+        @if !found.attributes.rows.is_empty() {
+            (section("attributes", "Attributes", found.attributes.more, &html! {
+                @for one in &found.attributes.rows {
                     li {
                         a.mono href={ (branch_href(&one.repository, &one.branch)) "?attr=" (query_value(&one.attr.to_string())) } { (one.attr) }
                         span.quiet { @if one.name.is_empty() { "evaluation error" } @else { (one.name) } ", " (one.system) ", " (one.repository) }
@@ -59,7 +59,7 @@ pub fn search_page(found: &Found) -> Markup {
 fn section(id: &str, title: &str, full: bool, rows: &Markup) -> Markup {
     html! {
         section.panel.found aria-labelledby={ (id) "-title" } {
-            div.panel-head { h2 #{ (id) "-title" } { (title) } @if full { span.quiet { "the nearest of many; another word makes them fewer" } } }
+            div.panel-head { h2 #{ (id) "-title" } { (title) } @if full { span.quiet { "there are more than these; another word makes them fewer" } } }
             ul { (rows) }
         }
     }

@@ -1,0 +1,1 @@
+DROP INDEX attributes_by_own_name;
