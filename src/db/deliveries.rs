@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 
-use super::columns::now;
-use super::schema::deliveries as d;
-use super::{Db, DbError, NewComment, comments};
+use super::columns::{integer, now};
+use super::schema::{deliveries as d, github_repositories as g};
+use super::{Db, DbError, NewComment, What, comments, happenings};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewDelivery {
@@ -17,6 +17,19 @@ pub struct NewDelivery {
     pub body: Vec<u8>,
     /// The comment that it tells of, which is stored with it.
     pub comment: Option<NewComment>,
+    /// What is noted on a timeline with it.
+    pub note: Option<DeliveryNote>,
+}
+
+/// A line of the timeline of a pull request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryNote {
+    /// GitHub's number of the repository; nothing is noted where it is not known.
+    pub repository: u64,
+    /// Of the pull request.
+    pub number: u64,
+    pub what: What,
+    pub detail: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +58,13 @@ impl Db {
                     .execute(connection)?;
                 if let Some(comment) = &delivery.comment {
                     comments::store(connection, comment)?;
+                }
+                if let Some(DeliveryNote { repository, number, what, detail }) = &delivery.note {
+                    let name: Option<String> =
+                        g::table.find(integer(*repository)).select(g::name).first(connection).optional()?;
+                    if let Some(name) = name {
+                        happenings::note(connection, (&name, integer(*number)), None, *what, detail)?;
+                    }
                 }
                 Ok(Stored::Now)
             })

@@ -36,6 +36,8 @@ pub enum What {
     Ordered,
     Approved,
     ChangesRequested,
+    /// An approval, or a request for changes, that counts no more.
+    Dismissed,
     Commented,
 }
 
@@ -56,6 +58,7 @@ impl Word for What {
         (What::Ordered, "ordered"),
         (What::Approved, "approved"),
         (What::ChangesRequested, "changes_requested"),
+        (What::Dismissed, "dismissed"),
         (What::Commented, "commented"),
     ];
 }

@@ -52,7 +52,7 @@ pub use branches::{BranchKey, BranchPoint, Evaluated, Span};
 pub use cache::{CacheBounds, CacheStats};
 pub use check_runs::{CheckRunKey, CheckRunRow, Stale};
 pub use comments::{CommentKey, CommentRow, NewComment, Replying};
-pub use deliveries::{NewDelivery, Stored};
+pub use deliveries::{DeliveryNote, NewDelivery, Stored};
 pub use errors::{DbError, OpenError};
 pub use evidence::Part;
 pub use github::{GitHubRepository, RollCall, Visibility};

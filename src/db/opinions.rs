@@ -132,8 +132,9 @@ fn store(
         return Ok(());
     }
     let of = || o::table.filter(o::repository.eq(pull.0)).filter(o::number.eq(pull.1));
-    let before: Vec<(i64, (String, i64))> = of().select((o::by_id, (o::stance, o::said_at))).load(connection)?;
-    let before: BTreeMap<i64, (String, i64)> = before.into_iter().collect();
+    let before: Vec<(i64, (String, i64, String))> =
+        of().select((o::by_id, (o::stance, o::said_at, o::by_login))).load(connection)?;
+    let mut before: BTreeMap<i64, (String, i64, String)> = before.into_iter().collect();
     diesel::delete(of()).execute(connection)?;
     for opinion in opinions {
         let (by, at) = (integer(opinion.by), opinion.at.as_millisecond());
@@ -144,7 +145,8 @@ fn store(
                 (o::stance.eq(word(opinion.stance)), o::head.eq(head), o::said_at.eq(at)),
             ))
             .execute(connection)?;
-        if before.get(&by).is_none_or(|(stance, said_at)| (stance.as_str(), *said_at) != (word(opinion.stance), at)) {
+        let said = before.remove(&by);
+        if said.is_none_or(|(stance, said_at, _)| (stance.as_str(), said_at) != (word(opinion.stance), at)) {
             let what = match opinion.stance {
                 Stance::Approves => What::Approved,
                 Stance::RequestsChanges => What::ChangesRequested,
@@ -152,6 +154,13 @@ fn store(
             let of_head = head.map(|head| format!(", {}", &head[..8])).unwrap_or_default();
             note(connection, pull, None, what, &format!("by {}{of_head}", opinion.login))?;
         }
+    }
+    for (stance, _, login) in before.into_values() {
+        let what = match of_word(WHAT, &stance)? {
+            Stance::Approves => "the approval by",
+            Stance::RequestsChanges => "the changes requested by",
+        };
+        note(connection, pull, None, What::Dismissed, &format!("{what} {login}"))?;
     }
     diesel::replace_into(d::table)
         .values((

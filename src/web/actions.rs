@@ -57,7 +57,10 @@ pub async fn review(
         _ => site.house.bump(id.clone()).await?,
     }
     if let Some(number) = row.number {
-        site.house.db.happened(&row.repository, number, Some(id.clone()), What::Ordered, action.clone()).await?;
+        site.house
+            .db
+            .happened(&row.repository, number, Some(id.clone()), What::Ordered, format!("{action}, by {}", actor.shown()))
+            .await?;
     }
     Ok(done(&actor, &request, &format!("{action} of review {id}"), &back, &json!({"id": id, "action": action})))
 }

@@ -8,7 +8,7 @@ use actix_web::http::StatusCode;
 use super::fault::Fault;
 use super::rights::Actor;
 use super::site::Site;
-use crate::db::{NewMerge, PullState, ReviewRow};
+use crate::db::{NewMerge, PullState, ReviewRow, What};
 use crate::domain::CommitId;
 use crate::forge::command::Method;
 use crate::forge::github::client::{GitHubError, InstallationId, Person};
@@ -56,6 +56,10 @@ pub async fn deed(
             return Err(Fault::bad_request("Say something in the field `body`, or send the report along: GitHub wants words."));
         }
         app.judge(at, number, &Judgement { head: &head, event, body: &body }, &by).await.map_err(not_done)?;
+        // the others are noted when they are read from GitHub
+        if event == Opinion::Comment {
+            note(site, row, number, What::Commented, format!("by {}", acting.login)).await;
+        }
         return Ok(match event {
             Opinion::Approve => "approved",
             Opinion::RequestChanges => "changes requested",
@@ -70,6 +74,7 @@ pub async fn deed(
         let words = words(asked, text);
         let merge = NewMerge { repository, number, head, method: asked, words, by, comment: None };
         site.house.db.ask_for_merge(merge).await?;
+        note(site, row, number, What::Ordered, format!("merge when it is mergeable, by {}", acting.login)).await;
         // whoever carries it out looks again
         site.house.events.send(crate::actors::events::Event::Repository { repository: row.repository.clone() });
         return Ok("merges when it is mergeable");
@@ -81,6 +86,7 @@ pub async fn deed(
     })?;
     let merge = Merge { head: &head, method, words: &words(Some(method), text) };
     app.merge(at, number, &merge, Some(&by)).await.map_err(not_done)?;
+    note(site, row, number, What::Ordered, format!("{}, by {}", method.word(), acting.login)).await;
     Ok("merged")
 }
 
@@ -90,6 +96,13 @@ fn words<'a>(method: Option<Method>, text: impl Fn(&str) -> Option<&'a str>) -> 
     // browsers end lines as mail does
     let of = |name: &str| text(name).or_else(|| of_method(name)).map(|text| text.replace("\r\n", "\n"));
     Words { title: of("title"), message: of("message") }
+}
+
+/// It is done: that it can't be noted is no reason to say that it is not.
+async fn note(site: &Site, row: &ReviewRow, number: u64, what: What, detail: String) {
+    if let Err(error) = site.house.db.happened(&row.repository, number, Some(row.id.clone()), what, detail).await {
+        tracing::error!("what was done to pull request {number} of {} is not on its timeline: {error}", row.repository);
+    }
 }
 
 /// What is decided is decided on what is there.

@@ -8,8 +8,8 @@ use serde_json::json;
 use super::fault::Fault;
 use super::site::Site;
 use crate::actors::intake::github::Delivered;
-use crate::db::{CommentKey, NewComment, NewDelivery, Stored};
-use crate::forge::github::event::Event;
+use crate::db::{CommentKey, DeliveryNote, NewComment, NewDelivery, Stored, What};
+use crate::forge::github::event::{Event, Told};
 use crate::forge::github::webhook;
 
 /// GitHub's own are UUIDs and words.
@@ -47,7 +47,8 @@ pub async fn webhook(site: web::Data<Site>, request: HttpRequest, body: web::Byt
         }
         _ => None,
     };
-    let stored = site.house.db.store_delivery(NewDelivery { id: id.clone(), event: name, body, comment }).await?;
+    let note = note(&event, &name, &body);
+    let stored = site.house.db.store_delivery(NewDelivery { id: id.clone(), event: name, body, comment, note }).await?;
     let status = match (stored, &event) {
         (Stored::Before, _) => "repeated",
         (Stored::Now, Event::Ignored) => "ignored",
@@ -57,6 +58,30 @@ pub async fn webhook(site: web::Data<Site>, request: HttpRequest, body: web::Byt
         site.house.delivered(Delivered { id, event });
     }
     Ok(HttpResponse::Ok().json(json!({ "status": status })))
+}
+
+/// Characters of what a delivery says of itself.
+const LONGEST_WORD: usize = 60;
+
+/// For the timeline of the pull request that it is about.
+fn note(event: &Event, name: &str, body: &[u8]) -> Option<DeliveryNote> {
+    let (repository, number, what) = match event {
+        Event::Pull { repository, number } => (repository.0, *number, What::Delivered),
+        Event::Commented { repository, number, .. } => (repository.0, *number, What::Commented),
+        Event::Push { .. }
+        | Event::Rerequested { .. }
+        | Event::Requested { .. }
+        | Event::MergeGroup { .. }
+        | Event::Repository { .. }
+        | Event::Installations
+        | Event::Ignored => return None,
+    };
+    let told = Told::of(body);
+    let short = |text: &str| text.chars().take(LONGEST_WORD).collect::<String>();
+    let by = told.sender.map(|sender| format!("by {}", short(&sender.login)));
+    let action = told.action.filter(|_| what == What::Delivered).map(|action| format!("{name}, {}", short(&action)));
+    let detail = action.into_iter().chain(by).collect::<Vec<_>>().join(", ");
+    Some(DeliveryNote { repository, number, what, detail })
 }
 
 /// The payload, which an App's settings can have wrapped in a form.

@@ -338,6 +338,17 @@ async fn origin(site: &Site, repository: &RepositoryName) -> Result<Origin, Faul
 }
 
 /// For the log.
+impl Actor {
+    /// As everybody may read it: by name, and without an address.
+    pub fn shown(&self) -> &str {
+        match &self.0.who {
+            Who::Anybody => "somebody",
+            Who::Local(_) => "somebody on the server itself",
+            Who::SignedIn { person, .. } => &person.user.login,
+        }
+    }
+}
+
 impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0.who {

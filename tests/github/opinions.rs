@@ -66,4 +66,6 @@ fn approvals_are_of_the_head_that_they_were_given_for_and_requested_changes_stan
     let timeline = snowgate.page(&format!("{page}?view=timeline"));
     assert!(timeline.contains(&format!("</b>: by ines, {}</div>", &head[..8])), "{timeline}");
     assert_eq!(timeline.matches("<b>Changes were requested</b>").count(), 1, "{timeline}");
+    assert!(timeline.contains("<b>Counts no more</b>: the changes requested by ines</div>"), "{timeline}");
+    assert!(timeline.contains("<b>The forge said that something changed</b>: pull_request, synchronize"), "{timeline}");
 }

@@ -10,7 +10,7 @@ use crate::domain::RepositoryName;
 use crate::forge::opinion::{Opinion, Stance};
 
 fn delivery(id: &str) -> NewDelivery {
-    NewDelivery { id: id.into(), event: "push".into(), body: b"{\"ref\":\"refs/heads/main\"}".into(), comment: None }
+    NewDelivery { id: id.into(), event: "push".into(), body: b"{\"ref\":\"refs/heads/main\"}".into(), comment: None, note: None }
 }
 
 fn seen(id: u64, name: &str) -> GitHubRepository {

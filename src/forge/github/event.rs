@@ -45,6 +45,22 @@ pub const ALLOW: &str = "allow";
 #[error("the delivery can't be read: {0}")]
 pub struct Unreadable(String);
 
+/// What a delivery says of itself, for people to read; nobody decides by it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct Told {
+    #[serde(default)]
+    pub action: Option<String>,
+    #[serde(default)]
+    pub sender: Option<Person>,
+}
+
+impl Told {
+    /// Nothing, where it says nothing.
+    pub fn of(body: &[u8]) -> Self {
+        serde_json::from_slice(body).unwrap_or_default()
+    }
+}
+
 /// Where to look. All else that a payload has is GitHub's to change.
 #[derive(Default, Deserialize)]
 struct Payload {

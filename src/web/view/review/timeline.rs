@@ -35,6 +35,7 @@ fn look(what: What) -> (Icon, &'static str, &'static str) {
         What::Ordered => (Icon::Again, "", "Ordered"),
         What::Approved => (Icon::Check, "good", "Approved"),
         What::ChangesRequested => (Icon::Cross, "bad", "Changes were requested"),
+        What::Dismissed => (Icon::Minus, "", "Counts no more"),
         What::Commented => (Icon::Info, "", "Commented"),
     }
 }
