@@ -58,6 +58,7 @@ fn main() {
         ("  searched, nothing found", format!("{pull}?q=nothing-of-the-kind")),
         ("  by name", format!("{pull}?sort=attr")),
         ("  by closure, page 50", format!("{pull}?sort=closure&page=50")),
+        ("  by build time", format!("{pull}?sort=build")),
         ("  one category", format!("{pull}?category=newly_failing")),
         ("  one system", format!("{pull}?system=aarch64-linux")),
         ("  one system, searched", format!("{pull}?system=aarch64-linux&q=python")),

@@ -18,7 +18,7 @@ use super::view::pulls::{Merging, PullsPage, PullsQuery, pulls_page};
 use super::view::queue::{QueuePage, queue_page};
 use super::view::repository::repository_page;
 use super::view::review::{
-    Deeds, Evidence, ReviewPage, ReviewQuery, Standing, Table, View, Visitor, review_page, unreviewed_page,
+    Deeds, Evidence, ReviewPage, ReviewQuery, Sort, Standing, Table, View, Visitor, review_page, unreviewed_page,
 };
 use super::view::settings::{SettingsPage, settings_page};
 use crate::db::{PullFilter, PullRow, PullState, RepositoryRow, ReviewRow};
@@ -123,7 +123,8 @@ async fn show_review(
     let report = site.report(row).await?;
     let table = match query.view {
         View::Overview => {
-            let table = Table::of(&report, query);
+            let by_build = if query.sort == Sort::Build { Some(site.by_build(row, &report).await?) } else { None };
+            let table = Table::of(&report, query, by_build.as_ref().map(|order| order.as_slice()));
             let seconds = site.house.db.build_seconds(table.drvs()).await?;
             Some(table.with_seconds(seconds))
         }

@@ -33,6 +33,7 @@ pub struct Site {
     entrance: Option<Arc<Entrance>>,
     growth: Kept<Grows>,
     metadata: Kept<Metadata>,
+    by_build: Kept<Vec<u32>>,
     reports: Mutex<VecDeque<(ReviewRow, Arc<Reported>)>>,
 }
 
@@ -54,6 +55,7 @@ impl Site {
             streams: Streams::default(),
             growth: Kept::new(REPORTS),
             metadata: Kept::new(REPORTS),
+            by_build: Kept::new(REPORTS),
             reports: Mutex::default(),
         }
     }
@@ -105,6 +107,18 @@ impl Site {
         // ten thousand rows take a while, in which this thread would answer nobody
         let metadata = web::block(move || Metadata::of(&report)).await.map_err(Fault::internal)?;
         Ok(self.metadata.put(row, metadata))
+    }
+
+    /// The order of rows by what their builds took. What is built meanwhile for somebody else finds its place when the review moves.
+    pub async fn by_build(&self, row: &ReviewRow, report: &Arc<Reported>) -> Result<Arc<Vec<u32>>, Fault> {
+        if let Some(order) = self.by_build.get(row) {
+            return Ok(order);
+        }
+        let sides = report.changes.iter().flat_map(|change| [&change.base, &change.head]).flatten();
+        let seconds = self.house.db.build_seconds(sides.map(|side| side.drv.clone()).collect()).await?;
+        let report = report.clone();
+        let order = web::block(move || report.by_build(&seconds)).await.map_err(Fault::internal)?;
+        Ok(self.by_build.put(row, order))
     }
 
     fn kept(&self, row: &ReviewRow) -> Option<Arc<Reported>> {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::digest::Digest;
 use super::query::{ReviewQuery, Sort};
 use crate::domain::{DrvPath, System};
-use crate::review::report::{Change, Report};
+use crate::review::report::{Change, ChangeSide, Report};
 use crate::web::view::parts::{CATEGORIES, category_place};
 
 /// A report and its index.
@@ -78,11 +78,23 @@ impl Reported {
         self.index.rows_of_head.get(drv).into_iter().flatten().map(|row| self.row(*row))
     }
 
-    pub fn select(&self, query: &ReviewQuery) -> Selection<'_> {
+    /// The order of rows by what their builds took, the longest first: that of head, or of the base where head has none.
+    pub fn by_build(&self, seconds: &HashMap<DrvPath, f64>) -> Vec<u32> {
+        let of = |side: &Option<ChangeSide>| side.as_ref().and_then(|side| seconds.get(&side.drv)).copied();
+        let took: Vec<f64> =
+            self.changes.iter().map(|change| of(&change.head).or_else(|| of(&change.base)).unwrap_or(-1.0)).collect();
+        let mut order = self.index.by_attr.clone();
+        order.sort_by(|a, b| took[*b as usize].total_cmp(&took[*a as usize]));
+        order
+    }
+
+    /// `by_build`: the order by build time, which a report does not know; without it rows are in the order of their names.
+    pub fn select(&self, query: &ReviewQuery, by_build: Option<&[u32]>) -> Selection<'_> {
         let order = match query.sort {
             Sort::Category => &self.index.by_urgency,
             Sort::Attr => &self.index.by_attr,
             Sort::Closure => &self.index.by_closure,
+            Sort::Build => by_build.unwrap_or(&self.index.by_attr),
         };
         if query.asks_for_category_at_most() {
             let of_category = |change: &&Change| query.category.is_none_or(|category| change.category == category);
@@ -183,17 +195,17 @@ mod tests {
     use crate::web::view::samples;
 
     fn names(reported: &Reported, query: &ReviewQuery) -> Vec<String> {
-        reported.select(query).rows.iter().map(|row| row.attr.to_string()).collect()
+        reported.select(query, None).rows.iter().map(|row| row.attr.to_string()).collect()
     }
 
     #[test]
     fn a_selection_has_the_rows_that_match_and_counts_the_others_by_category() {
         let reported = Reported::new(samples::large(900));
         let all = ReviewQuery::default();
-        let selection = reported.select(&all);
+        let selection = reported.select(&all, None);
         assert_eq!((selection.rows.len(), selection.by_category), (900, [100; 9]));
         let searched = ReviewQuery { text: "SET7. package".into(), category: Some(CATEGORIES[1]), ..all.clone() };
-        let selection = reported.select(&searched);
+        let selection = reported.select(&searched, None);
         let matches = |change: &&Change| change.attr.to_string().starts_with("pkgs.set7.");
         assert_eq!(selection.matching(), reported.changes.iter().filter(matches).count());
         assert!(selection.rows.iter().all(|row| row.category == CATEGORIES[1] && matches(row)));
@@ -208,8 +220,20 @@ mod tests {
         assert_eq!(by(Sort::Category)[..3], ["libfoo", "curl", "emacs"]);
         assert!(by(Sort::Attr).is_sorted());
         let growth = |change: &Change| change.closure.as_ref().map(super::super::glance::delta);
-        let selection = reported.select(&ReviewQuery { sort: Sort::Closure, ..ReviewQuery::default() });
+        let selection = reported.select(&ReviewQuery { sort: Sort::Closure, ..ReviewQuery::default() }, None);
         assert!(selection.rows.windows(2).all(|pair| growth(pair[0]) >= growth(pair[1])));
+        // what took longest on head comes first, then what is known of the base only, then the rest by name
+        let side = |row: usize, head: bool| {
+            let change = &reported.changes[row];
+            let side = if head { &change.head } else { &change.base };
+            side.as_ref().unwrap().drv.clone()
+        };
+        let seconds = [(side(0, true), 5.0), (side(0, false), 90.0), (side(1, false), 30.0)].into();
+        let order = reported.by_build(&seconds);
+        let query = ReviewQuery { sort: Sort::Build, ..ReviewQuery::default() };
+        let rows = reported.select(&query, Some(&order)).rows;
+        assert_eq!((&rows[0].attr, &rows[1].attr), (&reported.changes[1].attr, &reported.changes[0].attr));
+        assert!(rows[2..].is_sorted_by_key(|row| &row.attr));
     }
 
     #[test]
@@ -221,6 +245,6 @@ mod tests {
         let cause = reported.failures[0].drv.clone();
         let query = ReviewQuery { cause: Some(cause.base_name().to_owned()), ..ReviewQuery::default() };
         let blocked = reported.changes.iter().filter(|change| change.cause() == Some(&cause)).count();
-        assert!(blocked > 1 && reported.select(&query).rows.len() == blocked);
+        assert!(blocked > 1 && reported.select(&query, None).rows.len() == blocked);
     }
 }

@@ -29,8 +29,9 @@ pub struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    pub fn of(report: &'a Reported, query: &ReviewQuery) -> Self {
-        let selection = report.select(query);
+    /// `by_build`: as [`Reported::select`] wants it.
+    pub fn of(report: &'a Reported, query: &ReviewQuery, by_build: Option<&[u32]>) -> Self {
+        let selection = report.select(query, by_build);
         let pager = Pager::new(query.page, PER_PAGE, selection.rows.len());
         Self { selection, pager, seconds: HashMap::new() }
     }
@@ -65,7 +66,7 @@ pub fn packages(report: &Reported, query: &ReviewQuery, shown: &Table<'_>) -> Ma
             } @else {
                 (filters(query, report.systems(), selection))
                 @if rows == 0 { p.empty { "No change matches. " a href=(all.href("packages", |_| {})) { "Show all" } } }
-                @else { (table(pager.slice(&selection.rows), several, seconds, report)) }
+                @else { (table(pager.slice(&selection.rows), several, seconds, report, query)) }
                 (pager.bar("changes", |page| query.href("packages", |query| query.page = page)))
             }
         }
@@ -122,17 +123,32 @@ fn filters(query: &ReviewQuery, systems: &BTreeSet<System>, selection: &Selectio
     }
 }
 
-fn table(rows: &[&Change], several: Several, seconds: &HashMap<DrvPath, f64>, review: &Report) -> Markup {
+/// A column by which the table can be ordered.
+fn head(query: &ReviewQuery, sort: Sort, words: &str) -> Markup {
+    let (direction, sign) = match sort {
+        Sort::Category => ("other", " ↓"),
+        Sort::Attr => ("ascending", " ↑"),
+        Sort::Closure | Sort::Build => ("descending", " ↓"),
+    };
+    let is_it = query.sort == sort;
+    html! {
+        th.num[matches!(sort, Sort::Closure | Sort::Build)] scope="col" aria-sort=[is_it.then_some(direction)] {
+            a href=(query.href("packages", |query| (query.sort, query.page) = (sort, 1))) { (words) @if is_it { (sign) } }
+        }
+    }
+}
+
+fn table(rows: &[&Change], several: Several, seconds: &HashMap<DrvPath, f64>, review: &Report, query: &ReviewQuery) -> Markup {
     html! {
         div.scroll tabindex="0" role="group" aria-labelledby="packages-title" {
             table.cards {
                 thead {
                     tr {
-                        th scope="col" { "Category" } th scope="col" { "Attribute" }
+                        (head(query, Sort::Category, "Category")) (head(query, Sort::Attr, "Attribute"))
                         @if several.jobsets { th scope="col" { "Jobset" } }
                         @if several.systems { th scope="col" { "System" } }
-                        th scope="col" { "Version" } th scope="col" { "Base → head" } th.num scope="col" { "Closure" }
-                        th.num scope="col" { "Build" }
+                        th scope="col" { "Version" } th scope="col" { "Base → head" }
+                        (head(query, Sort::Closure, "Closure")) (head(query, Sort::Build, "Build"))
                     }
                 }
                 tbody { @for change in rows { (row(change, several, seconds, review)) } }

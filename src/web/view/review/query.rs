@@ -117,13 +117,16 @@ pub enum Sort {
     Attr,
     /// The largest growth first.
     Closure,
+    /// What takes longest to build first.
+    Build,
 }
 
 impl Sort {
-    pub const ALL: [(Sort, &'static str, &'static str); 3] = [
+    pub const ALL: [(Sort, &'static str, &'static str); 4] = [
         (Sort::Category, "category", "by urgency"),
         (Sort::Attr, "attr", "by name"),
         (Sort::Closure, "closure", "by closure growth"),
+        (Sort::Build, "build", "by build time"),
     ];
 
     fn code(self) -> &'static str {
@@ -131,6 +134,7 @@ impl Sort {
             Sort::Category => "category",
             Sort::Attr => "attr",
             Sort::Closure => "closure",
+            Sort::Build => "build",
         }
     }
 }

@@ -25,7 +25,7 @@ fn rendered_with(report: &Report, query: &ReviewQuery) -> String {
     let reported = Reported::new(report.clone());
     let view = ReviewPage {
         report: &reported,
-        table: Some(&Table::of(&reported, query)),
+        table: Some(&Table::of(&reported, query, None)),
         evidence: Evidence::default(),
         row: None,
         pull: Some(&pull),
