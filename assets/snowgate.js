@@ -222,8 +222,10 @@ if (logBox && log.dataset.follow) {
 
   const lineAddress = (line) => "?attempt=" + encodeURIComponent(log.dataset.attempt) + "&line=" + line + "#L" + line;
 
-  // A phase of its own, below those before; they stay as folded or open as they are.
+  // A phase of its own, below those before. Whoever follows the end is done with the one that is over; the others stay as they are.
   const fold = (name) => {
+    const over = list.closest("details");
+    if (over && follow.checked) over.open = false;
     const phase = document.createElement("details");
     phase.className = "phase";
     phase.open = true;

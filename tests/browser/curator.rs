@@ -32,32 +32,6 @@ fn from_the_list_it_is_one_click_to_the_line_that_decides() {
 }
 
 #[test]
-fn a_log_grows_while_it_is_looked_at() {
-    let place = Place::new();
-    let (first, second) = (place.gate("first"), place.gate("second"));
-    let sample = place.repository("sample");
-    sample.packages(&[LIB]);
-    sample.commit("a package");
-    let script = format!("echo one; {}; echo two; {}; echo three; exit 1", first.wait(), second.wait());
-    let head = sample.branch("change", &[("lib", &script)]);
-    let snowgate = place.serve();
-    let running = snowgate.building("lib");
-    let drv = running["drv"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
-    let browser = Browser::open(Scripts::Run);
-    browser.go(&snowgate.url(&format!("/drv/{drv}")));
-    browser.until_says("#log", "one");
-    browser.until_says("#live-state", "live");
-    assert!(!browser.text("#log").contains("two"));
-    first.open();
-    browser.until_says("#log", "two");
-    second.open();
-    browser.until_says("#log", "three");
-    browser.until_says("#log-end", "The log ends here.");
-    browser.until_says("#attempts", "failed");
-    snowgate.reviewed("change", &head);
-}
-
-#[test]
 fn the_list_and_the_review_follow_what_happens() {
     let place = Place::new();
     let gate = place.gate("gate");

@@ -1,8 +1,9 @@
 //! What a curator decides, in their own name on GitHub.
 
 use crate::appliance::{Appliance, Place};
-use crate::chromium::{Browser, Scripts};
+use crate::chromium::{Browser, Look, Scripts};
 use crate::double::{GitHub, Hosted, INES};
+use crate::everybody::look_at;
 use crate::{LIB, axe, rows};
 
 /// To GitHub, where she agreed before, and back.
@@ -43,6 +44,10 @@ fn a_change_is_approved_on_its_page_and_merged_from_the_list() {
 
     let browser = Browser::open(Scripts::Run);
     signs_in(&browser, &snowgate);
+    let mut found = Vec::new();
+    look_at(&browser, "sessions", &snowgate.url("/sessions"), &mut found);
+    assert!(found.is_empty(), "{} violations:\n{}", found.len(), found.join("\n"));
+    browser.looks(1280, Look::Light);
     browser.go(&snowgate.url(&format!("/r/us/packages/pull/{number}")));
     browser.click("#deed-approve summary");
     browser.type_into("#deed-approve textarea", "Looks good.");

@@ -15,7 +15,8 @@ fn is_cut(browser: &Browser) -> bool {
     browser.value("document.documentElement.scrollWidth > innerWidth").as_bool().unwrap()
 }
 
-fn look_at(browser: &Browser, name: &str, address: &str, found: &mut Vec<String>) {
+/// Keeps pictures of the page, and finds what is wrong with it in any look.
+pub fn look_at(browser: &Browser, name: &str, address: &str, found: &mut Vec<String>) {
     for (width, look) in LOOKS {
         browser.looks(width, look);
         browser.go(address);
@@ -35,6 +36,7 @@ fn no_page_keeps_anybody_out() {
     let pull = snowgate.pull_path("bad");
     let report = snowgate.json(&format!("/api/reviews/{}", snowgate.pull("bad").unwrap()["review"]["id"].as_str().unwrap()));
     let drv = report["failures"][0]["drv"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+    let review = report["id"].as_str().unwrap();
     let browser = Browser::open(Scripts::Run);
     browser.go(&snowgate.url(&pull));
     let tabs = browser.value("[...document.querySelectorAll('#tabs a')].map(tab => tab.getAttribute('href'))");
@@ -43,11 +45,18 @@ fn no_page_keeps_anybody_out() {
         ("list-filtered", "/?verdict=blocked".to_owned()),
         ("list-empty", "/?q=nothing".to_owned()),
         ("derivation", format!("/drv/{drv}")),
+        ("derivation-found", format!("/drv/{drv}?find=error")),
+        ("tree", format!("/reviews/{review}/tree/{drv}")),
+        ("search", "/search".to_owned()),
+        ("search-found", "/search?q=lib".to_owned()),
+        ("search-nothing", "/search?q=nothing".to_owned()),
+        ("packages-by-build", format!("{pull}?sort=build")),
         ("queue", "/queue".to_owned()),
         ("builders", "/builders".to_owned()),
         ("settings", "/settings".to_owned()),
         ("repository", "/r/local/sample".to_owned()),
         ("branch", "/r/local/sample/branch/main".to_owned()),
+        ("branch-attribute", "/r/local/sample/branch/main?attr=lib".to_owned()),
         ("setup", "/setup/github".to_owned()),
         ("not-found", "/nowhere".to_owned()),
     ]

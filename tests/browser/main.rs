@@ -10,6 +10,7 @@ mod deeds;
 #[allow(dead_code, reason = "the stories of GitHub use all of it")]
 mod double;
 mod everybody;
+mod logs;
 #[path = "../support/scale.rs"]
 mod scale;
 
