@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::compare::Comparison;
 use super::facts::{Closure, Facts};
-use super::inputs::Inputs;
+use super::inputs::{BuildClosure, Inputs};
 use crate::domain::{AttrPath, JobsetName, StorePath, System};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +40,9 @@ pub struct Grown {
     pub runtime: Option<Runtime>,
     /// Derivations that base and head are made of; `None` where the store does not have all of them.
     pub build: (Option<u64>, Option<u64>),
+    /// What these weigh; of what was stored before that was asked, not known.
+    #[serde(default)]
+    pub built_of: (Option<BuildClosure>, Option<BuildClosure>),
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,17 +77,18 @@ impl Runtime {
 }
 
 impl Growth {
-    /// Of rows that both sides have.
-    pub fn of(comparison: &Comparison, facts: &Facts, inputs: &Inputs) -> Self {
+    /// Of rows that both sides have. `weights`: NAR sizes of the outputs of `inputs` that the store has, in bytes.
+    pub fn of(comparison: &Comparison, facts: &Facts, inputs: &Inputs, weights: &BTreeMap<StorePath, u64>) -> Self {
         let mut growth = Self::default();
         let mut numbers: HashMap<Step, u32> = HashMap::new();
         let both = || comparison.rows.iter().filter_map(|row| Some((row, row.base.as_ref()?, row.head.as_ref()?)));
         let id = |drv| inputs.id(drv);
         let ids: Vec<_> = both().flat_map(|(_, base, head)| [id(&base.drv), id(&head.drv)]).collect();
-        let mut sizes = inputs.sizes(&ids.iter().flatten().copied().collect::<Vec<_>>()).into_iter();
+        let mut sizes = inputs.sizes(&ids.iter().flatten().copied().collect::<Vec<_>>(), weights).into_iter();
         let mut sizes = ids.iter().map(|id| id.and_then(|_| sizes.next().flatten()));
         for (row, base, head) in both() {
-            let build = (sizes.next().flatten(), sizes.next().flatten());
+            let built_of = (sizes.next().flatten(), sizes.next().flatten());
+            let derivations = |of: Option<BuildClosure>| of.map(|of| of.derivations);
             let closures = facts.closures.get(&base.drv).zip(facts.closures.get(&head.drv));
             let runtime = closures.map(|(base, head)| runtime(base, head, &mut growth.steps, &mut numbers));
             growth.rows.push(Grown {
@@ -92,7 +96,8 @@ impl Growth {
                 system: row.system.clone(),
                 attr: row.attr.clone(),
                 runtime,
-                build,
+                build: (derivations(built_of.0), derivations(built_of.1)),
+                built_of,
             });
         }
         growth
@@ -142,7 +147,7 @@ fn runtime(base: &Closure, head: &Closure, steps: &mut Vec<Step>, numbers: &mut 
 
 #[cfg(test)]
 mod tests {
-    use super::super::inputs::tests::inputs;
+    use super::super::inputs::tests::{inputs, output};
     use super::*;
     use crate::review::samples::{closure, compared, drv};
 
@@ -155,10 +160,13 @@ mod tests {
         facts.closures.insert(drv("tool-1"), closure(&[("ssl", "s1", 5)]));
         facts.closures.insert(drv("tool-2"), closure(&[("ssl", "s2", 7)]));
         let inputs = inputs(&[("app-1", &["libc"]), ("app-2", &["libc", "ssl"]), ("libc", &[]), ("ssl", &[]), ("tool-1", &[])]);
-        let growth = Growth::of(&comparison, &facts, &inputs);
+        let weights = [(output("libc"), 40), (output("ssl"), 2)].into();
+        let growth = Growth::of(&comparison, &facts, &inputs, &weights);
         assert_eq!(growth.steps.len(), 3);
         let app = &growth.rows[0];
         assert_eq!((app.attr.to_string().as_str(), app.build), ("app", (Some(2), Some(3))));
+        let weigh = |of: Option<BuildClosure>| of.map(|of| (of.weighed, of.bytes));
+        assert_eq!((weigh(app.built_of.0), weigh(app.built_of.1)), (Some((1, 40)), Some((2, 42))));
         let runtime = app.runtime.as_ref().unwrap();
         let steps: Vec<(&str, i64)> =
             runtime.steps.iter().map(|at| growth.step(*at)).map(|step| (step.name(), step.delta())).collect();

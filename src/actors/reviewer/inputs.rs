@@ -93,12 +93,15 @@ impl Run {
     /// Stores what the closures are made of.
     pub(super) async fn keep_growth(&mut self) -> Result<(), Fault> {
         self.read_inputs().await?;
+        let outputs: BTreeSet<StorePath> = self.known.inputs.outputs().cloned().collect();
+        let infos = self.desk.store.path_infos(&outputs).await.map_err(house)?;
+        let weights: BTreeMap<StorePath, u64> = infos.into_iter().map(|(path, info)| (path, info.nar_bytes)).collect();
         let inputs = std::mem::take(&mut self.known.inputs);
         // copies: a review that is cancelled meanwhile still reports what it knew
         let comparison = self.draft.comparison.clone();
         let facts = Facts { closures: self.draft.facts.closures.clone(), ..Facts::default() };
         let worked_out = tokio::task::spawn_blocking(move || {
-            let growth = Growth::of(&comparison, &facts, &inputs);
+            let growth = Growth::of(&comparison, &facts, &inputs, &weights);
             (inputs, growth)
         });
         let (inputs, growth) = worked_out.await.map_err(house)?;

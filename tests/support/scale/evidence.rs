@@ -9,7 +9,7 @@ use snowgate::review::growth::Growth;
 use snowgate::review::inputs::{Inputs, MadeOf};
 use snowgate::review::{Comparison, Facts};
 
-use super::drv;
+use super::{drv, store_path};
 
 /// Derivations that many of the packages are made of.
 const SHARED: u32 = 300;
@@ -17,7 +17,9 @@ const HAPPENINGS: usize = 400;
 
 /// What the closures are made of.
 pub async fn store(db: &Db, review: &ReviewId, comparison: &Comparison, facts: &Facts) {
-    let growth = Growth::of(comparison, facts, &inputs(comparison));
+    let inputs = inputs(comparison);
+    let weights = inputs.outputs().map(|output| (output.clone(), 2_000_000 + output.as_str().len() as u64)).collect();
+    let growth = Growth::of(comparison, facts, &inputs, &weights);
     db.save_evidence(review, Part::Closures, Arc::new(growth)).await.expect("evidence");
 }
 
@@ -28,7 +30,8 @@ fn inputs(comparison: &Comparison) -> Inputs {
         (0..SHARED).map(|n| inputs.number(&drv(4_000_000_000 + u64::from(n), &format!("shared-{n}")))).collect();
     for (n, id) in shared.iter().enumerate() {
         let needs = if n == 0 { Vec::new() } else { vec![shared[n / 2], shared[n / 3]] };
-        inputs.put(*id, MadeOf { needs, ..MadeOf::default() });
+        let outputs = vec![store_path(5_000_000_000 + n as u64, &format!("shared-{n}"))];
+        inputs.put(*id, MadeOf { needs, outputs, ..MadeOf::default() });
     }
     for (i, drv) in drvs(comparison).enumerate() {
         let id = inputs.number(drv);

@@ -9,6 +9,7 @@ use super::grown::Grows;
 use super::query::{ClosureOrder, ReviewQuery, View};
 use crate::domain::AttrPath;
 use crate::review::growth::{Grown, Growth, Runtime, Step, Weight};
+use crate::review::inputs::BuildClosure;
 use crate::review::report::{Report, State};
 use crate::web::view::pager::Pager;
 use crate::web::view::parts::{bytes, bytes_delta, count, query_value, thousands};
@@ -136,15 +137,37 @@ fn line(growth: &Growth, row: &Grown, most: u64, query: &ReviewQuery) -> Markup 
     }
 }
 
+/// Of all that it is built from.
 fn build(row: &Grown) -> Markup {
+    html! { (derivations(row)) (weights(row)) }
+}
+
+fn derivations(row: &Grown) -> Markup {
     html! {
         @match row.build {
-            (Some(base), Some(head)) if base == head => span.muted { (thousands(head)) " derivations" },
-            (Some(base), Some(head)) => { (thousands(base)) " → " b { (thousands(head)) } " derivations" },
-            (None, Some(head)) => { "? → " (thousands(head)) " derivations" },
-            (Some(base), None) => { (thousands(base)) " derivations → ?" },
+            (Some(base), Some(head)) if base == head => span.muted { (count(head, "derivation", "derivations")) },
+            (Some(base), Some(head)) => { (thousands(base)) " → " b { (count(head, "derivation", "derivations")) } },
+            (None, Some(head)) => { "? → " (count(head, "derivation", "derivations")) },
+            (Some(base), None) => { (count(base, "derivation", "derivations")) " → ?" },
             (None, None) => span.muted { "not known" },
         }
+    }
+}
+
+/// Of the outputs of what it is built from, as far as they are in the store.
+fn weights(row: &Grown) -> Markup {
+    let one = |of: Option<BuildClosure>| {
+        html! {
+            @match of.filter(|of| of.weighed > 0) {
+                Some(of) => { (bytes(of.bytes)) @if of.weighed < of.derivations { " in " (thousands(of.weighed)) " of them" } }
+                None => "?",
+            }
+        }
+    };
+    let (base, head) = row.built_of;
+    let is_known = [base, head].into_iter().flatten().any(|of| of.weighed > 0);
+    html! {
+        @if is_known { span.sub { "outputs: " (one(base)) @if base != head { " → " (one(head)) } } }
     }
 }
 
@@ -207,7 +230,7 @@ fn one(report: &Report, growth: &Growth, attr: &str, query: &ReviewQuery) -> Mar
                     @if let Some(runtime) = &row.runtime {
                         span.muted { (bytes(runtime.base_bytes)) " → " (bytes(runtime.head_bytes)) ", " (thousands(runtime.base_paths)) " → " (count(runtime.head_paths, "path", "paths")) }
                     }
-                    span.muted { "built from " (build(row)) }
+                    span.muted { "built from " (derivations(row)) }
                 }
                 span.end { a href=(all) { "all attributes" } }
             }
@@ -231,7 +254,12 @@ fn steps(report: &Report, growth: &Growth, row: Option<&Grown>, runtime: &Runtim
     let most = steps.iter().map(|step| step.delta().unsigned_abs()).max().unwrap_or(0).max(1);
     let pager = Pager::new(query.page, STEPS_PER_PAGE, steps.len());
     html! {
-        @if runtime.rebuilt > 0 { p.panel-foot { (count(runtime.rebuilt, "path was", "paths were")) " built anew and weigh the same; they are not listed." } }
+        @if runtime.rebuilt > 0 {
+            p.panel-foot {
+                (count(runtime.rebuilt, "path was", "paths were")) " built anew and "
+                @if runtime.rebuilt == 1 { "weighs the same; it is not listed." } @else { "weigh the same; they are not listed." }
+            }
+        }
         @if steps.is_empty() { p.empty { "No path came, went or weighs another." } }
         @else {
             div.scroll tabindex="0" role="group" aria-labelledby="closures-title" {

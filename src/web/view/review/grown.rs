@@ -99,7 +99,7 @@ mod tests {
     fn grown(attr: &str, bytes: Option<(u64, u64)>, build: (Option<u64>, Option<u64>)) -> Grown {
         let runtime = bytes.map(|(base_bytes, head_bytes)| Runtime { base_bytes, head_bytes, ..Runtime::default() });
         let (jobset, system) = ("default".into(), "x86_64-linux".into());
-        Grown { jobset, system, attr: attr.parse().unwrap(), runtime, build }
+        Grown { jobset, system, attr: attr.parse().unwrap(), runtime, build, built_of: (None, None) }
     }
 
     #[test]
