@@ -1,22 +1,16 @@
 //! Base branches over time: which states of them were evaluated, and what each attribute was from when to when. A point of a branch is
 //! one such state; a span of an attribute reaches from the first point at which it was so to the last.
 
-use std::collections::{BTreeSet, HashMap};
-
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
-use diesel::sqlite::SqliteConnection;
 
-use super::columns::{self, count, integer, now, parsed, time};
-use super::schema::{attributes as a, branch_points as b, closure_sizes as c};
+use super::columns::{self, count, integer, parsed, time};
+use super::schema::{branch_points as b, closure_sizes as c};
 use super::threads::Fault;
 use super::{Db, DbError};
 use crate::domain::{AttrPath, CommitId, DrvPath, JobsetName, Outcome, RepositoryName, System};
 
 const WHAT: &str = "the history of a branch";
-
-/// Rows of one statement.
-const ROWS: usize = 500;
 
 /// A branch, and the repository that has it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -61,6 +55,24 @@ pub struct Span {
     pub outcome: Option<Outcome>,
     /// Of the runtime closure.
     pub closure_bytes: Option<u64>,
+}
+
+/// From one point to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lasted {
+    pub first: i64,
+    /// `None`: still.
+    pub last: Option<i64>,
+}
+
+#[derive(QueryableByName)]
+struct RawLasted {
+    #[diesel(sql_type = Text)]
+    outcome: String,
+    #[diesel(sql_type = BigInt)]
+    first: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    last: Option<i64>,
 }
 
 #[derive(QueryableByName)]
@@ -111,19 +123,6 @@ const SPANS: &str = "SELECT a.jobset, a.system, a.attr, a.drv, a.first, a.last, 
      LEFT JOIN standings s ON s.drv = a.drv LEFT JOIN closure_sizes c ON c.drv = a.drv WHERE a.repository = ? AND a.branch = ?";
 
 impl Db {
-    /// Notes what a state of a branch evaluates to, if it is not the latest one noted. Of jobsets and systems that `all` has nothing
-    /// of, nothing is said to have gone.
-    pub async fn note_point(
-        &self,
-        key: &BranchKey,
-        rev: &CommitId,
-        all: Vec<Evaluated>,
-        eval_seconds: Option<f64>,
-    ) -> Result<(), DbError> {
-        let (key, rev) = (key.clone(), rev.clone());
-        self.threads.write(move |connection| note(connection, &key, &rev, &all, eval_seconds)).await
-    }
-
     /// The points of a branch, the latest first.
     pub async fn points(&self, key: &BranchKey, most: u32) -> Result<Vec<BranchPoint>, DbError> {
         let key = key.clone();
@@ -192,18 +191,26 @@ impl Db {
             .await
     }
 
-    /// The spans whose derivations are known to stand or to fail; of most of a branch nothing is known.
-    pub async fn known_spans(&self, key: &BranchKey) -> Result<Vec<Span>, DbError> {
+    /// From which point to which an attribute was a derivation that is known to fail, of those that were so at this point or later; of
+    /// most of a branch nothing is known.
+    pub async fn failing_since(&self, key: &BranchKey, point: i64) -> Result<Vec<Lasted>, DbError> {
         let key = key.clone();
         self.threads
             .read(move |connection| {
                 // what is known is less than what there is
-                let query = "SELECT a.jobset, a.system, a.attr, a.drv, a.first, a.last, s.outcome, NULL AS bytes FROM standings s \
-                     CROSS JOIN attributes a ON a.drv = s.drv WHERE a.repository = ? AND a.branch = ?";
-                let query =
-                    diesel::sql_query(query).bind::<Text, _>(key.repository.as_str()).bind::<Text, _>(&key.branch);
-                let raw: Vec<RawSpan> = query.load(connection)?;
-                Ok(raw.into_iter().map(Span::try_from).collect::<Result<_, _>>()?)
+                let query = "SELECT s.outcome, a.first, a.last FROM standings s CROSS JOIN attributes a ON a.drv = s.drv \
+                     WHERE a.repository = ? AND a.branch = ? AND (a.last IS NULL OR a.last >= ?)";
+                let query = diesel::sql_query(query)
+                    .bind::<Text, _>(key.repository.as_str())
+                    .bind::<Text, _>(&key.branch)
+                    .bind::<BigInt, _>(point);
+                let mut failing = Vec::new();
+                for RawLasted { outcome, first, last } in query.load::<RawLasted>(connection)? {
+                    if columns::outcome(WHAT, &outcome)?.is_failure() {
+                        failing.push(Lasted { first, last });
+                    }
+                }
+                Ok(failing)
             })
             .await
     }
@@ -221,83 +228,4 @@ impl Db {
             })
             .await
     }
-}
-
-fn note(
-    connection: &mut SqliteConnection,
-    key: &BranchKey,
-    rev: &CommitId,
-    all: &[Evaluated],
-    eval_seconds: Option<f64>,
-) -> Result<(), Fault> {
-    let (repository, branch) = (key.repository.as_str(), key.branch.as_str());
-    let stored: Option<String> = super::schema::repositories::table
-        .find(repository)
-        .select(super::schema::repositories::name)
-        .first(connection)
-        .optional()?;
-    let latest: Option<(i64, String)> = b::table
-        .filter(b::repository.eq(repository))
-        .filter(b::branch.eq(branch))
-        .order(b::id.desc())
-        .select((b::id, b::rev))
-        .first(connection)
-        .optional()?;
-    // a repository that went meanwhile, and a state that is noted
-    if stored.is_none() || latest.as_ref().is_some_and(|(_, noted)| noted == rev.as_str()) {
-        return Ok(());
-    }
-    let errors = all.iter().filter(|one| one.drv.is_none()).count() as u64;
-    diesel::insert_into(b::table)
-        .values((
-            (b::repository.eq(repository), b::branch.eq(branch), b::rev.eq(rev.as_str()), b::at.eq(now())),
-            (
-                b::attributes.eq(integer(all.len() as u64 - errors)),
-                b::errors.eq(integer(errors)),
-                b::eval_seconds.eq(eval_seconds),
-            ),
-        ))
-        .execute(connection)?;
-    let point: i64 = diesel::select(diesel::dsl::sql::<BigInt>("last_insert_rowid()")).first(connection)?;
-    let before: Vec<(i64, String, String, String, String)> = a::table
-        .filter(a::repository.eq(repository))
-        .filter(a::branch.eq(branch))
-        .filter(a::last.is_null())
-        .select((a::id, a::jobset, a::system, a::attr, a::drv))
-        .load(connection)?;
-    let evaluated: BTreeSet<(&str, &str)> = all.iter().map(|one| (one.jobset.as_str(), one.system.as_str())).collect();
-    let drv = |one: &Evaluated| one.drv.as_ref().map(|drv| drv.as_str().to_owned()).unwrap_or_default();
-    let mut is: HashMap<(&str, &str, String), String> =
-        all.iter().map(|one| ((one.jobset.as_str(), one.system.as_str(), one.attr.to_string()), drv(one))).collect();
-    let mut over = Vec::new();
-    for (id, jobset, system, attr, drv) in &before {
-        let place = (jobset.as_str(), system.as_str(), attr.clone());
-        match is.get(&place) {
-            Some(now) if now == drv => {
-                is.remove(&place);
-            }
-            Some(_) => over.push(*id),
-            None if evaluated.contains(&(jobset.as_str(), system.as_str())) => over.push(*id),
-            None => {}
-        }
-    }
-    if let Some((previous, _)) = latest {
-        for ids in over.chunks(ROWS) {
-            diesel::update(a::table.filter(a::id.eq_any(ids))).set(a::last.eq(previous)).execute(connection)?;
-        }
-    }
-    let rows: Vec<_> = is
-        .iter()
-        .map(|((jobset, system, attr), drv)| {
-            let name = drv.rsplit_once('/').and_then(|(_, base)| base.split_once('-')).map_or("", |(_, name)| name);
-            (
-                (a::repository.eq(repository), a::branch.eq(branch), a::jobset.eq(*jobset), a::system.eq(*system)),
-                (a::attr.eq(attr), a::drv.eq(drv), a::name.eq(name.strip_suffix(".drv").unwrap_or(name)), a::first.eq(point)),
-            )
-        })
-        .collect();
-    for rows in rows.chunks(ROWS) {
-        diesel::insert_into(a::table).values(rows.to_vec()).execute(connection)?;
-    }
-    Ok(())
 }

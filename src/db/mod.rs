@@ -26,6 +26,7 @@ mod lock;
 mod merges;
 mod methods;
 mod named;
+mod noting;
 mod open;
 mod opinions;
 mod outcomes;
@@ -48,7 +49,7 @@ use std::sync::{Arc, Mutex};
 
 pub use alarms::{EvalAlarm, NewEvalAlarm};
 pub use attempts::{AttemptEnd, AttemptRow, NewAttempt};
-pub use branches::{BranchKey, BranchPoint, Evaluated, Span};
+pub use branches::{BranchKey, BranchPoint, Evaluated, Lasted, Span};
 pub use cache::{CacheBounds, CacheStats};
 pub use check_runs::{CheckRunKey, CheckRunRow, Stale};
 pub use comments::{CommentKey, CommentRow, NewComment, Replying};
@@ -81,6 +82,8 @@ pub struct Db {
     threads: Arc<threads::Threads>,
     cache_bounds: Arc<Mutex<CacheBounds>>,
     latest_reports: Arc<Mutex<VecDeque<Arc<Report>>>>,
+    /// Held by whoever notes a point of a branch.
+    noting: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Db {
@@ -89,7 +92,12 @@ impl Db {
         let threads = threads::Threads::start(state)?;
         threads.post("the end of expired outcomes", outcomes::expiring());
         threads.post("the end of old standings", evidence::forgetting());
-        Ok(Db { threads: Arc::new(threads), cache_bounds: Arc::default(), latest_reports: Arc::default() })
+        Ok(Db {
+            threads: Arc::new(threads),
+            cache_bounds: Arc::default(),
+            latest_reports: Arc::default(),
+            noting: Arc::default(),
+        })
     }
 
     /// The file.

@@ -50,7 +50,11 @@ pub struct PullRow {
 pub struct PullFilter {
     pub repository: Option<RepositoryName>,
     pub state: Option<PullState>,
+    /// The branch that they are to be merged into.
+    pub base_branch: Option<String>,
     pub order: PullOrder,
+    /// At most so many; `None`: all.
+    pub most: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -237,6 +241,12 @@ impl Db {
                 if let Some(state) = filter.state {
                     query = query.filter(p::state.eq(word(state)));
                 }
+                if let Some(branch) = &filter.base_branch {
+                    query = query.filter(p::base_branch.eq(branch));
+                }
+                if let Some(most) = filter.most {
+                    query = query.limit(most.into());
+                }
                 query = match filter.order {
                     PullOrder::Updated => query.order(p::updated_at.desc()),
                     PullOrder::Created => query.order(p::created_at.desc()),
@@ -270,6 +280,18 @@ impl Db {
     pub async fn pull(&self, repository: &RepositoryName, number: u64) -> Result<Option<PullRow>, DbError> {
         let repository = repository.clone();
         self.threads.read(move |connection| stored(connection, &repository, number)).await
+    }
+
+    /// The pull request of a branch, the latest if it had several.
+    pub async fn pull_of_branch(&self, repository: &RepositoryName, branch: &str) -> Result<Option<u64>, DbError> {
+        let (repository, branch) = (repository.clone(), branch.to_owned());
+        self.threads
+            .read(move |connection| {
+                let of = p::table.filter(p::repository.eq(repository.as_str())).filter(p::branch.eq(&branch));
+                let number: Option<i64> = of.order(p::number.desc()).select(p::number).first(connection).optional()?;
+                Ok(number.map(count))
+            })
+            .await
     }
 
     /// Sets the state of a pull request that is not open any more.

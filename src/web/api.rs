@@ -401,7 +401,7 @@ pub async fn repositories(site: web::Data<Site>, actor: Actor) -> Json {
 pub async fn pulls(site: web::Data<Site>, pairs: web::Query<Vec<(String, String)>>, actor: Actor) -> Json {
     let query = PullsQuery::parse(&pairs).map_err(Fault::bad_request)?;
     let order: PullOrder = query.order;
-    let filter = PullFilter { repository: query.repository.clone(), state: query.state, order };
+    let filter = PullFilter { repository: query.repository.clone(), state: query.state, order, ..PullFilter::default() };
     let readable = actor.readable(&site).await?;
     let rows = site.house.db.pulls(filter).await?;
     let matching = rows

@@ -9,11 +9,13 @@ use super::site::Site;
 use super::view::branch::{AttributeHistory, BranchPage, branch_page, differences, failing};
 use super::view::parts::pull_href;
 use super::view::repository::pulls_of_branch;
-use crate::db::{BranchKey, PullFilter};
+use crate::db::{BranchKey, PullFilter, PullState};
 use crate::domain::AttrPath;
 
 /// Points of a branch that are looked at, the latest.
 const POINTS: u32 = 200;
+/// Pull requests open against a branch, or merged into it, on its page.
+const PULLS: u32 = 50;
 
 #[derive(serde::Deserialize)]
 pub struct Asked {
@@ -27,18 +29,26 @@ pub struct Asked {
 pub async fn branch(site: web::Data<Site>, path: web::Path<(String, String, String)>, asked: web::Query<Asked>) -> Page {
     let (owner, name, branch) = path.into_inner();
     let row = find_repository(&site, &owner, &name).await?;
-    let filter = PullFilter { repository: Some(row.name.clone()), ..PullFilter::default() };
-    let mut pulls = site.house.db.pulls(filter).await?;
-    if branch != row.base_branch {
-        let own = pulls.iter().find(|(pull, _)| pull.branch == branch);
-        if let Some((pull, _)) = own {
-            return Ok(see(&pull_href(&row.name, pull.number)));
-        }
+    let db = &site.house.db;
+    if branch != row.base_branch
+        && let Some(number) = db.pull_of_branch(&row.name, &branch).await?
+    {
+        return Ok(see(&pull_href(&row.name, number)));
     }
-    pulls.retain(|(pull, _)| pull.base_branch == branch);
+    let against = |state, most| PullFilter {
+        repository: Some(row.name.clone()),
+        state,
+        base_branch: Some(branch.clone()),
+        most: Some(most),
+        ..PullFilter::default()
+    };
+    // one more tells whether there are others
+    let open = db.pulls(against(Some(PullState::Open), PULLS + 1)).await?;
+    let merged = db.pulls(against(Some(PullState::Merged), PULLS + 1)).await?;
+    let is_base = !db.pulls(against(None, 1)).await?.is_empty();
     let key = BranchKey { repository: row.name.clone(), branch };
     let points = site.house.db.points(&key, POINTS).await?;
-    if key.branch != row.base_branch && pulls.is_empty() && points.is_empty() {
+    if key.branch != row.base_branch && !is_base && points.is_empty() {
         return Err(Fault::not_found(format!("Nothing is known of a branch {} of {}.", key.branch, row.name)));
     }
     let number = |text: &str, what: &str| text.parse::<i64>().map_err(|_| Fault::bad_request(format!("“{text}” is not {what}.")));
@@ -57,7 +67,10 @@ pub async fn branch(site: web::Data<Site>, path: web::Path<(String, String, Stri
         (Some(latest), Some(against)) => differences(site.house.db.spans_between(&key, against.id, latest.id).await?, against.id),
         _ => Vec::new(),
     };
-    let known = site.house.db.known_spans(&key).await?;
+    let failing_spans = match points.last() {
+        Some(oldest) => site.house.db.failing_since(&key, oldest.id).await?,
+        None => Vec::new(),
+    };
     let attr = match asked.attr.as_deref().filter(|text| !text.is_empty()) {
         None => None,
         Some(text) => {
@@ -78,10 +91,10 @@ pub async fn branch(site: web::Data<Site>, path: web::Path<(String, String, Stri
         points: &points,
         against,
         differences: &differing,
-        failing: &failing(&points, &known),
+        failing: &failing(&points, &failing_spans),
         attr: attr.as_ref().map(|(attr, spans)| AttributeHistory { attr, spans }),
         page: page_number,
-        pulls: pulls_of_branch(&pulls, now),
+        pulls: pulls_of_branch(&row.name, (&open, &merged), PULLS as usize, now),
         now,
     })))
 }

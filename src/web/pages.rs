@@ -36,7 +36,8 @@ pub(super) fn page(markup: Markup) -> HttpResponse {
 /// `GET /`
 pub async fn pulls(site: web::Data<Site>, pairs: Pairs, actor: Actor) -> Page {
     let query = PullsQuery::parse(&pairs).map_err(Fault::bad_request)?;
-    let filter = PullFilter { repository: query.repository.clone(), state: query.state, order: query.order };
+    let filter =
+        PullFilter { repository: query.repository.clone(), state: query.state, order: query.order, ..PullFilter::default() };
     let readable = actor.readable(&site).await?;
     let rows = site.lists.pulls(&site.house.db, filter).await?;
     let repositories = site.lists.repositories(&site.house.db).await?;

@@ -74,7 +74,10 @@ async fn a_state_costs_what_changed_in_it_and_any_two_can_be_compared() {
     assert_eq!(attrs(1, 0).await, ["app+", "app-", "bad+", "bad-"]);
     // as it was two states ago: beginning and end of it are told, the page sees that they are the same
     assert_eq!(attrs(2, 0).await, ["app+", "app-", "bad+", "bad-", "new+", "old-"]);
-    assert_eq!(db.known_spans(&key()).await.unwrap().len(), 1);
+    // it failed at the second state, and that was not so any more at the third
+    let failing = db.failing_since(&key(), points[2].id).await.unwrap();
+    assert_eq!(failing, [Lasted { first: points[1].id, last: Some(points[1].id) }]);
+    assert!(db.failing_since(&key(), points[0].id).await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use super::pager::Pager;
 use super::parts::{
     ago, branch_href, bytes, count, drv_link, outcome_chip, query_value, repository_href, seconds, short_rev, thousands,
 };
-use crate::db::{BranchPoint, Evaluated, RepositoryRow, Span};
+use crate::db::{BranchPoint, Evaluated, Lasted, RepositoryRow, Span};
 use crate::domain::{AttrPath, JobsetName, Outcome, System};
 
 /// Rows on a page.
@@ -129,9 +129,8 @@ pub fn differences(spans: Vec<Span>, earlier: i64) -> Vec<Difference> {
     differences
 }
 
-/// How many attributes are known to fail at each point, from the spans of which something is known.
-pub fn failing(points: &[BranchPoint], known: &[Span]) -> Vec<u64> {
-    let failing: Vec<&Span> = known.iter().filter(|span| fails(span)).collect();
+/// How many attributes are known to fail at each point, from those that fail and how long they did.
+pub fn failing(points: &[BranchPoint], failing: &[Lasted]) -> Vec<u64> {
     let at = |point: &BranchPoint| {
         failing.iter().filter(|span| span.first <= point.id && span.last.is_none_or(|last| last >= point.id)).count() as u64
     };
@@ -401,11 +400,7 @@ mod tests {
             errors: 0,
             eval_seconds: None,
         };
-        let known = [
-            span("a", Some(1), 1, Some(2), Some(Outcome::Failed)),
-            span("b", Some(2), 2, None, Some(Outcome::DependencyFailed)),
-            span("c", Some(3), 1, None, Some(Outcome::Succeeded)),
-        ];
+        let known = [Lasted { first: 1, last: Some(2) }, Lasted { first: 2, last: None }];
         assert_eq!(failing(&[point(3), point(2), point(1)], &known), [1, 2, 1]);
     }
 }

@@ -4,9 +4,10 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::layout::{Frame, Place, page};
-use super::parts::{ago, branch_href};
+use super::parts::{ago, branch_href, query_value};
 use super::pulls::{self, Columns};
 use crate::db::{Opinions, PullRow, PullState, RepositoryRow, ReviewRow};
+use crate::domain::RepositoryName;
 
 pub fn repository_page(
     row: &RepositoryRow,
@@ -37,17 +38,27 @@ pub fn repository_page(
 }
 
 /// What is open against a branch, and what was merged into it.
-pub fn pulls_of_branch(pulls: &[(PullRow, Option<ReviewRow>)], now: Timestamp) -> Markup {
-    let (open, done): (Vec<_>, Vec<_>) = pulls.iter().partition(|(pull, _)| pull.state == PullState::Open);
-    let merged = done.into_iter().filter(|(pull, _)| pull.state == PullState::Merged).collect::<Vec<_>>();
+pub fn pulls_of_branch(name: &RepositoryName, (open, merged): (&[Reviewed], &[Reviewed]), most: usize, now: Timestamp) -> Markup {
     let columns = Columns::plain(now);
+    let rest = |rows: &[Reviewed], state: &str| {
+        html! {
+            @if rows.len() > most {
+                p.panel-foot { "The " (most) " that changed last; the " a href={ "/?repository=" (query_value(name.as_str())) "&state=" (state) } { "list" } " has all." }
+            }
+        }
+    };
     html! {
-        (section("Open against this branch", "open", &open, "No pull request is open against this branch.", &columns))
-        (section("Merged into it", "merged", &merged, "No reviewed pull request was merged into this branch yet.", &columns))
+        (section("Open against this branch", "open", &open.iter().take(most).collect::<Vec<_>>(), "No pull request is open against this branch.", &columns))
+        (rest(open, "open"))
+        (section("Merged into it", "merged", &merged.iter().take(most).collect::<Vec<_>>(), "No reviewed pull request was merged into this branch yet.", &columns))
+        (rest(merged, "merged"))
     }
 }
 
-fn section(title: &str, id: &str, rows: &[&(PullRow, Option<ReviewRow>)], none: &str, columns: &Columns<'_>) -> Markup {
+/// A pull request and its review.
+type Reviewed = (PullRow, Option<ReviewRow>);
+
+fn section(title: &str, id: &str, rows: &[&Reviewed], none: &str, columns: &Columns<'_>) -> Markup {
     html! {
         section.panel #(id) data-live aria-labelledby={ (id) "-title" } {
             div.panel-head { h2 #{ (id) "-title" } { (title) } }
