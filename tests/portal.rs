@@ -104,7 +104,10 @@ fn a_branch_tells_what_became_of_its_attributes_and_all_can_be_found() {
     sample.commit("three packages");
     let bad = sample.branch("bad", &[("lib", "echo no; exit 1")]);
     let snowgate = place.serve();
-    snowgate.reviewed("bad", &bad);
+    let report = snowgate.reviewed("bad", &bad);
+    let app = report["changes"].as_array().unwrap().iter().find(|row| row["attr"] == "app").unwrap()["head"]["drv"].clone();
+    let page = snowgate.page(&format!("/drv/{}", app.as_str().unwrap().rsplit('/').next().unwrap()));
+    assert!(page.contains("a dependency failed") && page.contains("a derivation that it needs failed first"), "{page}");
     // what failed there is merged all the same, and meets the next change as its base
     sample.git(&["merge", "--quiet", "--no-ff", "--message", "Merge", "bad"]);
     sample.git(&["switch", "--quiet", "--create", "next", "main"]);

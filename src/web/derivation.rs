@@ -100,6 +100,10 @@ pub async fn derivation(
         _ => None,
     };
     let remembered = site.house.db.outcomes(std::slice::from_ref(&drv)).await?.remove(&drv);
+    let standing = match attempts.is_empty() {
+        true => site.house.db.standings(std::slice::from_ref(&drv)).await?.remove(&drv),
+        false => None,
+    };
     let outputs = outputs(&site, derivation.as_ref()).await;
     let reviews = reviews(&site, &actor, &attempts).await?;
     let names = names(&site, &actor, &drv).await?;
@@ -107,6 +111,7 @@ pub async fn derivation(
         derivation_page(&DerivationPage {
             drv: &drv,
             attempts: &attempts,
+            standing,
             logs: &logs,
             log,
             derivation: derivation.as_ref(),

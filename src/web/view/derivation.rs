@@ -16,7 +16,7 @@ use super::parts::{
 use super::review::Visitor;
 use crate::build::Usage;
 use crate::db::{AttemptRow, Named, Remembered, ReviewRow};
-use crate::domain::{DrvPath, StorePath};
+use crate::domain::{DrvPath, Outcome, StorePath};
 use crate::store::PathInfo;
 use crate::store::derivation::Derivation;
 
@@ -24,6 +24,8 @@ pub struct DerivationPage<'a> {
     pub drv: &'a DrvPath,
     /// Newest first.
     pub attempts: &'a [AttemptRow],
+    /// How it stood when a review last asked, where it was never tried here.
+    pub standing: Option<Outcome>,
     /// Attempts of which only the log is left.
     pub logs: &'a [String],
     pub log: Option<LogView<'a>>,
@@ -95,7 +97,10 @@ fn latest(view: &DerivationPage<'_>) -> Markup {
         Some(AttemptRow { outcome: Some(outcome), .. }) => outcome_chip(*outcome),
         Some(_) => chip(Tone::Info, Icon::Running, "building"),
         None if view.log.as_ref().is_some_and(|log| log.live) => chip(Tone::Info, Icon::Running, "building"),
-        None => chip(Tone::Quiet, Icon::Dash, "never built here"),
+        None => match view.standing {
+            Some(outcome) => outcome_chip(outcome),
+            None => chip(Tone::Quiet, Icon::Dash, "never built here"),
+        },
     }
 }
 
@@ -106,7 +111,7 @@ fn attempts(view: &DerivationPage<'_>) -> Markup {
     html! {
         section.panel #attempts data-live aria-labelledby="attempts-title" {
             div.panel-head { h2 #attempts-title { "Attempts" } }
-            @if view.attempts.is_empty() && logs_only.is_empty() { p.empty { "It was not built here: its outputs were there already, came from a binary cache, or a dependency failed first." } }
+            @if view.attempts.is_empty() && logs_only.is_empty() { p.empty { (why_none(view.standing)) } }
             @else {
                 div.scroll {
                     table.cards {
@@ -120,6 +125,18 @@ fn attempts(view: &DerivationPage<'_>) -> Markup {
                     }
                 }
             }
+        }
+    }
+}
+
+/// A derivation without attempts is told of as such.
+fn why_none(standing: Option<Outcome>) -> &'static str {
+    match standing {
+        Some(Outcome::Succeeded) => "It was not built here: when a review asked for it, its outputs were there already.",
+        Some(Outcome::Substituted) => "It was not built here: its outputs came from a binary cache.",
+        Some(Outcome::DependencyFailed) => "It was not built: a derivation that it needs failed first.",
+        Some(_) | None => {
+            "It was not built here: its outputs were there already, came from a binary cache, or a dependency failed first."
         }
     }
 }
