@@ -1,13 +1,14 @@
 //! What the diff tab shows: which files a change touches, and what of them fits on a page. What was read and compared is kept for a
 //! while: a tab is opened by several curators, and again with the other layout.
 
-use std::collections::{HashSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::web;
 
 use super::fault::Fault;
+use super::kept::{Kept, Question};
 use super::site::Site;
 use super::view::review::diff::{Body, Compared, DiffView, FileView, Folded};
 use super::view::review::{ReviewQuery, View};
@@ -28,6 +29,9 @@ const LARGEST: usize = 2 << 20;
 /// For the colours of one page. A file that has none is read as well without.
 const COLOURING: Duration = Duration::from_millis(400);
 
+/// For one file. A pair of texts that takes longer is compared roughly: hostile ones would take minutes.
+const COMPARING: Duration = Duration::from_millis(200);
+
 /// Changes whose list of files is kept.
 const LISTS: usize = 16;
 /// Bytes of text that is kept compared.
@@ -36,14 +40,12 @@ const COMPARED: usize = 48 << 20;
 /// How long it is believed that commits can't be read: whoever asks for them starts a process.
 const GONE: Duration = Duration::from_secs(60);
 
-#[derive(Default)]
 pub struct Diffs {
-    lists: Mutex<VecDeque<(Landing, Known)>>,
-    compared: Mutex<VecDeque<(Key, Arc<Compared>)>>,
+    lists: Kept<Landing, Known>,
+    compared: Kept<Key, Compared>,
 }
 
 /// What git said of a change.
-#[derive(Clone)]
 enum Known {
     Files(Arc<Files>),
     /// Since when, and why.
@@ -66,33 +68,23 @@ struct Key {
     around: Around,
 }
 
-impl Diffs {
-    fn list(&self, landing: &Landing) -> Option<Known> {
-        let lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = lists.iter().find(|(known, _)| known == landing).map(|(_, list)| list.clone());
-        known.filter(|known| !matches!(known, Known::Gone(since, _) if since.elapsed() > GONE))
+impl Default for Diffs {
+    fn default() -> Self {
+        let weigh = |file: &Compared| file.old.len() + file.new.len();
+        Self { lists: Kept::new(LISTS), compared: Kept::weighing(COMPARED, weigh) }
     }
+}
 
-    fn keep_list(&self, landing: Landing, list: Known) {
-        let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
-        lists.retain(|(known, _)| *known != landing);
-        lists.push_front((landing, list));
-        lists.truncate(LISTS);
+/// Trees and blobs never change.
+impl Question for Landing {
+    fn takes_the_place_of(&self, _: &Self) -> bool {
+        false
     }
+}
 
-    fn compared(&self, key: &Key) -> Option<Arc<Compared>> {
-        let compared = self.compared.lock().unwrap_or_else(PoisonError::into_inner);
-        compared.iter().find(|(known, _)| known == key).map(|(_, file)| file.clone())
-    }
-
-    fn keep_compared(&self, key: Key, file: Arc<Compared>) {
-        let mut compared = self.compared.lock().unwrap_or_else(PoisonError::into_inner);
-        compared.push_front((key, file));
-        let mut bytes = 0;
-        compared.retain(|(_, file)| {
-            bytes += file.old.len() + file.new.len();
-            bytes <= COMPARED
-        });
+impl Question for Key {
+    fn takes_the_place_of(&self, _: &Self) -> bool {
+        false
     }
 }
 
@@ -136,7 +128,8 @@ impl From<GitError> for Unread {
 
 async fn changed(site: &Site, row: &RepositoryRow, report: &Report) -> Result<Arc<Files>, Arc<str>> {
     let landing = landing(report);
-    let known = match site.diffs.list(&landing) {
+    let still = |known: &Arc<Known>| !matches!(**known, Known::Gone(since, _) if since.elapsed() > GONE);
+    let known = match site.diffs.lists.get(&landing).filter(still) {
         Some(known) => known,
         None => {
             let known = match site.house.sources.changed(&row.path, &landing).await {
@@ -146,13 +139,12 @@ async fn changed(site: &Site, row: &RepositoryRow, report: &Report) -> Result<Ar
                 }
                 Err(error) => Known::Gone(Instant::now(), error.to_string().into()),
             };
-            site.diffs.keep_list(landing, known.clone());
-            known
+            site.diffs.lists.put(landing, known)
         }
     };
-    match known {
-        Known::Files(files) => Ok(files),
-        Known::Gone(_, reason) => Err(reason),
+    match &*known {
+        Known::Files(files) => Ok(files.clone()),
+        Known::Gone(_, reason) => Err(reason.clone()),
     }
 }
 
@@ -235,7 +227,7 @@ async fn body(
     }
     let id = |entry: &Option<RawEntry>| entry.as_ref().map(|entry| entry.id.to_string());
     let key = Key { old: id(&change.old), new: id(&change.new), path: path.clone(), around };
-    if let Some(file) = site.diffs.compared(&key) {
+    if let Some(file) = site.diffs.compared.get(&key) {
         return Ok(Body::Text(file));
     }
     // languages are recognised by regular expressions of their own pace
@@ -244,13 +236,12 @@ async fn body(
             String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
         };
         let (old, new) = (text(old), text(new));
-        let hunks = compare(&old, &new, around);
+        let hunks = compare(&old, &new, around, Some(Instant::now() + COMPARING));
         Compared::new(&path, old, new, hunks, colours_by)
     });
-    let file = Arc::new(compared.await.map_err(Fault::internal)?);
-    if Instant::now() < colours_by {
-        site.diffs.keep_compared(key, file.clone());
-    }
+    let file = compared.await.map_err(Fault::internal)?;
+    // what ran out of time looks better the next time
+    let file = if Instant::now() < colours_by { site.diffs.compared.put(key, file) } else { Arc::new(file) };
     Ok(Body::Text(file))
 }
 

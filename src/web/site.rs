@@ -1,7 +1,6 @@
 //! What the handlers share: the house, the reports that were read last, the counters.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use actix_web::web;
 
@@ -25,16 +24,16 @@ pub struct Site {
     pub house: House,
     pub answers: Answers,
     pub opened: jiff::Timestamp,
-    pub trees: Kept<Tree>,
+    pub trees: Kept<ReviewRow, Tree>,
     pub lists: Lists,
     pub diffs: Diffs,
     pub neighbours: Neighbours,
     pub streams: Streams,
     entrance: Option<Arc<Entrance>>,
-    growth: Kept<Grows>,
-    metadata: Kept<Metadata>,
-    by_build: Kept<Vec<u32>>,
-    reports: Mutex<VecDeque<(ReviewRow, Arc<Reported>)>>,
+    growth: Kept<ReviewRow, Grows>,
+    metadata: Kept<ReviewRow, Metadata>,
+    by_build: Kept<ReviewRow, Vec<u32>>,
+    reports: Kept<ReviewRow, Reported>,
 }
 
 /// A report of ten thousand changes takes some tens of megabytes.
@@ -56,7 +55,7 @@ impl Site {
             growth: Kept::new(REPORTS),
             metadata: Kept::new(REPORTS),
             by_build: Kept::new(REPORTS),
-            reports: Mutex::default(),
+            reports: Kept::new(REPORTS),
         }
     }
 
@@ -74,17 +73,13 @@ impl Site {
     /// The report of a review: the stored one, or as much of one as its row tells. The row, read a moment ago, says whether a
     /// report that was unpacked before still holds.
     pub async fn report(&self, row: &ReviewRow) -> Result<Arc<Reported>, Fault> {
-        if let Some(report) = self.kept(row) {
+        if let Some(report) = self.reports.get(row) {
             return Ok(report);
         }
         let Some(report) = self.house.db.shared_report(&row.id).await? else { return Ok(Arc::new(Reported::new(of_row(row)))) };
         // a large one takes some tens of milliseconds, in which the others would wait
-        let report = web::block(move || Arc::new(Reported::new(report))).await.map_err(Fault::internal)?;
-        let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
-        reports.retain(|(kept, _)| kept.id != row.id);
-        reports.push_front((row.clone(), report.clone()));
-        reports.truncate(REPORTS);
-        Ok(report)
+        let report = web::block(move || Reported::new(report)).await.map_err(Fault::internal)?;
+        Ok(self.reports.put(row.clone(), report))
     }
 
     /// What the closures of a review are made of; `None`: not compared (yet).
@@ -95,7 +90,7 @@ impl Site {
         let growth: Option<Growth> = self.house.db.evidence(&row.id, Part::Closures).await?;
         let Some(growth) = growth else { return Ok(None) };
         let grows = web::block(move || Grows::new(growth)).await.map_err(Fault::internal)?;
-        Ok(Some(self.growth.put(row, grows)))
+        Ok(Some(self.growth.put(row.clone(), grows)))
     }
 
     /// What packages say of themselves, compared.
@@ -106,7 +101,7 @@ impl Site {
         let report = report.clone();
         // ten thousand rows take a while, in which this thread would answer nobody
         let metadata = web::block(move || Metadata::of(&report)).await.map_err(Fault::internal)?;
-        Ok(self.metadata.put(row, metadata))
+        Ok(self.metadata.put(row.clone(), metadata))
     }
 
     /// The order of rows by what their builds took. What is built meanwhile for somebody else finds its place when the review moves.
@@ -118,16 +113,7 @@ impl Site {
         let seconds = self.house.db.build_seconds(sides.map(|side| side.drv.clone()).collect()).await?;
         let report = report.clone();
         let order = web::block(move || report.by_build(&seconds)).await.map_err(Fault::internal)?;
-        Ok(self.by_build.put(row, order))
-    }
-
-    fn kept(&self, row: &ReviewRow) -> Option<Arc<Reported>> {
-        let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = reports.iter().position(|(kept, _)| kept == row)?;
-        let entry = reports.remove(at)?;
-        let report = entry.1.clone();
-        reports.push_front(entry);
-        Some(report)
+        Ok(self.by_build.put(row.clone(), order))
     }
 }
 

@@ -32,7 +32,7 @@ async fn kept(site: &Site, row: &ReviewRow) -> Result<Option<Arc<Tree>>, Fault> 
         return Ok(Some(tree));
     }
     let blame: Option<Blame> = site.house.db.evidence(&row.id, Part::Tree).await?;
-    Ok(blame.map(|blame| site.trees.put(row, Tree::from(blame))))
+    Ok(blame.map(|blame| site.trees.put(row.clone(), Tree::from(blame))))
 }
 
 fn find(report: &Report, tree: Option<&Tree>, base_name: &str) -> Option<DrvPath> {

@@ -3,7 +3,7 @@
 mod generated;
 
 use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use similar::{Algorithm, ChangeTag, DiffOp, InlineChange, TextDiff};
 
@@ -11,9 +11,6 @@ pub use generated::is_generated;
 
 /// Lines that are shown around a change.
 pub const CONTEXT: usize = 3;
-
-/// A pair of texts that is not compared by then is compared roughly: hostile ones would take minutes.
-const PATIENCE: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tag {
@@ -65,19 +62,24 @@ pub fn lines(text: &str) -> Vec<&str> {
     text.split_inclusive('\n').map(|line| line.strip_suffix('\n').unwrap_or(line)).collect()
 }
 
-pub fn compare(old: &str, new: &str, around: Around) -> Vec<Hunk> {
-    let deadline = Instant::now() + PATIENCE;
-    let diff = TextDiff::configure().algorithm(Algorithm::Patience).deadline(deadline).diff_lines(old, new);
+/// `by`: what is not compared by then is compared roughly; `None`: it may take as long as it does.
+pub fn compare(old: &str, new: &str, around: Around, by: Option<Instant>) -> Vec<Hunk> {
+    let mut configured = TextDiff::configure();
+    configured.algorithm(Algorithm::Patience);
+    if let Some(by) = by {
+        configured.deadline(by);
+    }
+    let diff = configured.diff_lines(old, new);
     let groups = match around {
         Around::Few => diff.grouped_ops(CONTEXT),
         Around::All => vec![diff.ops().to_vec()],
     };
     let groups = groups.into_iter().filter(|ops| !ops.is_empty());
-    groups.map(|ops| Hunk { lines: ops.iter().flat_map(|op| of_op(&diff, op, deadline)).collect() }).collect()
+    groups.map(|ops| Hunk { lines: ops.iter().flat_map(|op| of_op(&diff, op, by)).collect() }).collect()
 }
 
-fn of_op(diff: &TextDiff<'_, '_, str>, op: &DiffOp, deadline: Instant) -> Vec<Line> {
-    diff.iter_inline_changes_deadline(op, Some(deadline)).map(|change| line(&change)).collect()
+fn of_op(diff: &TextDiff<'_, '_, str>, op: &DiffOp, by: Option<Instant>) -> Vec<Line> {
+    diff.iter_inline_changes_deadline(op, by).map(|change| line(&change)).collect()
 }
 
 fn line(change: &InlineChange<'_, str>) -> Line {
@@ -139,7 +141,7 @@ mod tests {
     fn told(old: &str, new: &str, around: Around) -> String {
         let (before, after) = (lines(old), lines(new));
         let mut text = String::new();
-        for hunk in compare(old, new, around) {
+        for hunk in compare(old, new, around, None) {
             text += &format!("@@ {}\n", hunk.place());
             for line in &hunk.lines {
                 let (sign, content) = match line.tag {
@@ -166,11 +168,11 @@ mod tests {
     fn far_changes_are_hunks_of_their_own_unless_all_is_shown() {
         let old = (1..=30).map(|n| format!("{n}\n")).collect::<String>();
         let new = old.replace("2\n", "two\n").replace("29\n", "");
-        let few = compare(&old, &new, Around::Few);
+        let few = compare(&old, &new, Around::Few, None);
         assert!(few.len() >= 2, "{few:?}");
-        let all = compare(&old, &new, Around::All);
+        let all = compare(&old, &new, Around::All, None);
         assert_eq!(all.len(), 1);
-        assert!(compare(&old, &old, Around::Few).is_empty());
+        assert!(compare(&old, &old, Around::Few, None).is_empty());
     }
 
     #[test]
@@ -181,7 +183,7 @@ mod tests {
 
     #[test]
     fn what_was_removed_stands_beside_what_came_in_its_place() {
-        let hunks = compare("a\nb\nc\nd\n", "a\nB\nd\ne\n", Around::Few);
+        let hunks = compare("a\nb\nc\nd\n", "a\nB\nd\ne\n", Around::Few, None);
         let rows = pairs(&hunks[0])
             .iter()
             .map(|(old, new)| (old.and_then(|line| line.old), new.and_then(|line| line.new)))
@@ -193,7 +195,7 @@ mod tests {
         #[test]
         fn both_versions_can_be_read_off(old in "([ab ]{0,3}\n){0,12}", new in "([ab ]{0,3}\n){0,12}") {
             let (before, after) = (lines(&old), lines(&new));
-            let hunks = compare(&old, &new, Around::All);
+            let hunks = compare(&old, &new, Around::All, None);
             let all = hunks.iter().flat_map(|hunk| &hunk.lines);
             let of_old: Vec<usize> = all.clone().filter_map(|line| line.old).collect();
             let of_new: Vec<usize> = all.clone().filter_map(|line| line.new).collect();
