@@ -37,6 +37,15 @@ pub struct MergeRow {
     pub sentence: Option<String>,
 }
 
+/// What became of an order to merge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// It waits, or this very thing was asked for before.
+    Stands,
+    /// Somebody else's order for the same head waits already.
+    Before(Person),
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MergeState {
     /// For the verdict.
@@ -93,8 +102,9 @@ impl TryFrom<Raw> for MergeRow {
 }
 
 impl Db {
-    /// In the place of what was asked for before, unless this very thing was.
-    pub async fn ask_for_merge(&self, new: NewMerge) -> Result<(), DbError> {
+    /// In the place of what was asked for before, unless this very thing was. What somebody else asked for stays while it waits: nobody
+    /// alters how another's merge is done, or puts their own name to it.
+    pub async fn ask_for_merge(&self, new: NewMerge) -> Result<Asked, DbError> {
         self.threads
             .write(move |connection| {
                 let (repository, number) = (integer(new.repository), integer(new.number));
@@ -102,6 +112,13 @@ impl Db {
                     m::table.find((repository, number)).select((m::comment, Raw::as_select())).first(connection).optional()?;
                 let comment = new.comment.map(integer);
                 let known = known.map(|(by, row)| Ok::<_, DbError>((by, MergeRow::try_from(row)?))).transpose()?;
+                let another = known
+                    .as_ref()
+                    .map(|(_, row)| row)
+                    .filter(|row| row.by.id != new.by.id && row.head == new.head && row.state == MergeState::Waits);
+                if let Some(row) = another {
+                    return Ok(Asked::Before(row.by.clone()));
+                }
                 let same = known.is_some_and(|(by, row)| {
                     let is_it = (&row.method, &row.words, &row.by) == (&new.method, &new.words, &new.by);
                     let stands = match row.state {
@@ -112,7 +129,7 @@ impl Db {
                     (comment.is_some() && by == comment) || (row.head == new.head && stands)
                 });
                 if same {
-                    return Ok(());
+                    return Ok(Asked::Stands);
                 }
                 diesel::replace_into(m::table)
                     .values((
@@ -123,7 +140,7 @@ impl Db {
                         (m::title.eq(&new.words.title), m::message.eq(&new.words.message)),
                     ))
                     .execute(connection)?;
-                Ok(())
+                Ok(Asked::Stands)
             })
             .await
     }

@@ -59,7 +59,7 @@ pub use evidence::Part;
 pub use github::{GitHubRepository, RollCall, Visibility};
 pub use happenings::{Happening, What};
 pub use labels::LabelRow;
-pub use merges::{MergeRow, MergeState, NewMerge};
+pub use merges::{Asked, MergeRow, MergeState, NewMerge};
 pub use named::Named;
 pub use opinions::Opinions;
 pub use outcomes::{DEFAULT_REMEMBER, Remembered};

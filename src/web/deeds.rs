@@ -6,9 +6,9 @@ use std::collections::HashMap;
 use actix_web::http::StatusCode;
 
 use super::fault::Fault;
-use super::rights::Actor;
+use super::rights::{Actor, Right};
 use super::site::Site;
-use crate::db::{NewMerge, PullState, ReviewRow, What};
+use crate::db::{Asked, NewMerge, PullState, ReviewRow, What};
 use crate::domain::CommitId;
 use crate::forge::command::Method;
 use crate::forge::github::client::{GitHubError, InstallationId, Person};
@@ -70,10 +70,14 @@ pub async fn deed(
         text("method").map(|word| Method::of(word).ok_or_else(|| Fault::bad_request("`method` is merge, squash or rebase.")));
     let asked = asked.transpose()?;
     if text("when") == Some("mergeable") {
+        // GitHub is not asked to do anything yet: it can't refuse
+        actor.needs(site, Right::Write(&row.repository)).await?;
         let by = comments::Person { id: acting.user.0, login: acting.login.clone() };
         let words = words(asked, text);
         let merge = NewMerge { repository, number, head, method: asked, words, by, comment: None };
-        site.house.db.ask_for_merge(merge).await?;
+        if let Asked::Before(other) = site.house.db.ask_for_merge(merge).await? {
+            return Err(refused(format!("{} has asked for this merge before; it waits for the verdict.", other.login)));
+        }
         note(site, row, number, What::Ordered, format!("merge when it is mergeable, by {}", acting.login)).await;
         // whoever carries it out looks again
         site.house.events.send(crate::actors::events::Event::Repository { repository: row.repository.clone() });

@@ -37,6 +37,10 @@ fn people_approve_and_merge_in_their_own_name_and_githubs_rules_hold() {
     let answer = stranger.press(&page, "merge", "method=merge");
     assert_eq!(answer.status, 409, "{}", answer.body);
     assert!(answer.body.contains("GitHub does not allow it: Must have push access"), "{}", answer.body);
+    // what waits for a verdict is asked for by writers: GitHub would refuse it later, and the App say so each time
+    let answer = stranger.press(&page, "merge", "when=mergeable&method=merge");
+    assert_eq!(answer.status, 403, "{}", answer.body);
+    assert!(answer.body.contains("not_a_writer"), "{}", answer.body);
     packages.protect(Some((405, "Required status check \"ci\" is expected.")));
     let answer = ines.press(&page, "merge", "method=merge");
     assert_eq!(answer.status, 409, "{}", answer.body);

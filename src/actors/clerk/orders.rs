@@ -10,7 +10,7 @@ use crate::actors::intake::allow::Allow;
 use crate::actors::intake::orders::{Cancel, RerunAs};
 use crate::actors::outbox::pauses::Stop;
 use crate::actors::scheduler::Retry;
-use crate::db::{CommentRow, NewMerge};
+use crate::db::{Asked, CommentRow, NewMerge};
 use crate::domain::{DrvPath, RepositoryName, ReviewId, UserId};
 use crate::forge::command::{Command, Method};
 use crate::forge::github::comments::Person;
@@ -124,8 +124,13 @@ impl Tools {
             by: orders.by.clone(),
             comment: Some(row.key.comment),
         };
-        self.db.ask_for_merge(merge).await?;
-        Ok(Outcome::Begun)
+        match self.db.ask_for_merge(merge).await? {
+            Asked::Stands => Ok(Outcome::Begun),
+            Asked::Before(other) => {
+                let sentence = format!("{} has asked for this merge before; it waits for the verdict", other.login);
+                Err(ActionError::NotNow(sentence))
+            }
+        }
     }
 
     /// What a change alters is built without being asked for; so this is about what failed, or was not built.

@@ -7,6 +7,9 @@ use jiff::Timestamp;
 use super::*;
 use crate::db::*;
 use crate::domain::RepositoryName;
+use crate::forge::command::Method;
+use crate::forge::github::comments::Person;
+use crate::forge::github::deeds::Words;
 use crate::forge::opinion::{Opinion, Stance};
 
 fn delivery(id: &str) -> NewDelivery {
@@ -147,4 +150,33 @@ async fn a_review_that_waits_is_superseded_by_the_next_one_and_was_never_allowed
     db.create_review(review("three", 'd')).await.unwrap();
     assert!(!row("two").await.waits());
     assert_eq!(row("three").await.waits_since, None);
+}
+
+#[actix::test]
+async fn nobody_takes_the_place_of_anothers_merge_while_it_waits() {
+    let house = House::new();
+    let db = house.open();
+    let person = |id: u64| Person { id, login: format!("person{id}") };
+    let ask = async |id: u64, head: char, method| {
+        let words = Words::default();
+        let new = NewMerge { repository: 5, number: 3, head: commit(head), method, words, by: person(id), comment: None };
+        db.ask_for_merge(new).await.unwrap()
+    };
+    let stands = async || {
+        let row = db.merge_of(5, 3).await.unwrap().unwrap();
+        (row.by.id, row.method)
+    };
+    assert_eq!(ask(1, 'a', None).await, Asked::Stands);
+    assert_eq!(ask(2, 'a', Some(Method::Rebase)).await, Asked::Before(person(1)));
+    assert_eq!(stands().await, (1, None));
+    // who ordered it may think better of it
+    assert_eq!(ask(1, 'a', Some(Method::Squash)).await, Asked::Stands);
+    assert_eq!(stands().await, (1, Some(Method::Squash)));
+    // it is over, or of a head that is not there any more
+    assert_eq!(ask(2, 'b', None).await, Asked::Stands);
+    assert_eq!(stands().await, (2, None));
+    let row = db.merge_of(5, 3).await.unwrap().unwrap();
+    db.merge_is(&row, MergeState::Dropped, None).await.unwrap();
+    assert_eq!(ask(1, 'b', None).await, Asked::Stands);
+    assert_eq!(stands().await, (1, None));
 }
