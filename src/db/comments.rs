@@ -4,10 +4,10 @@ use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 use jiff::Timestamp;
 
-use super::columns::{count, integer, now, time};
-use super::schema::{comments as c, github_repositories as g};
+use super::columns::{count, integer, now, parsed, time};
+use super::schema::{comments as c, github_repositories as g, pulls as p, reviews as r};
 use super::{Db, DbError};
-use crate::domain::RepositoryName;
+use crate::domain::{CommitId, RepositoryName};
 
 /// By GitHub's numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,6 +28,8 @@ pub struct CommentRow {
     pub key: CommentKey,
     pub number: u64,
     pub heard_at: Timestamp,
+    /// That the pull request had here at that moment, as far as it was known.
+    pub head: Option<CommitId>,
     /// What is ordered, as its reader wrote it; `None`: nobody has read it yet.
     pub orders: Option<String>,
     /// The same of the answer; `None`: not carried out yet.
@@ -42,12 +44,20 @@ pub enum Replying {
     MayBeThere,
 }
 
-/// Stores one that came with a delivery.
+const WHAT: &str = "a comment";
+
+/// Stores one that came with a delivery, and which head it came to.
 pub(super) fn store(connection: &mut SqliteConnection, comment: &NewComment) -> QueryResult<()> {
+    let name = g::table.find(integer(comment.key.repository)).select(g::name);
+    let name: Option<String> = name.first(connection).optional()?;
+    let head: Option<String> = match name {
+        Some(name) => p::table.find((name, integer(comment.number))).select(p::head).first(connection).optional()?,
+        None => None,
+    };
     diesel::insert_into(c::table)
         .values((
             (c::repository.eq(integer(comment.key.repository)), c::id.eq(integer(comment.key.comment))),
-            (c::number.eq(integer(comment.number)), c::heard_at.eq(now()), c::replying.eq(false)),
+            (c::number.eq(integer(comment.number)), c::heard_at.eq(now()), c::replying.eq(false), c::head.eq(head)),
         ))
         .on_conflict_do_nothing()
         .execute(connection)
@@ -59,13 +69,14 @@ pub(super) fn forget(connection: &mut SqliteConnection, before: i64) -> QueryRes
     diesel::delete(c::table.filter(c::done_at.lt(before))).execute(connection).map(drop)
 }
 
-type Raw = (i64, i64, i64, i64, Option<String>, Option<String>, bool);
+type Raw = (i64, i64, i64, i64, Option<String>, Option<String>, Option<String>, bool);
 
-fn row((repository, id, number, heard_at, orders, answer, replying): Raw) -> Result<CommentRow, DbError> {
+fn row((repository, id, number, heard_at, head, orders, answer, replying): Raw) -> Result<CommentRow, DbError> {
     Ok(CommentRow {
         key: CommentKey { repository: count(repository), comment: count(id) },
         number: count(number),
-        heard_at: time("a comment", heard_at)?,
+        heard_at: time(WHAT, heard_at)?,
+        head: head.map(|head| parsed(WHAT, &head)).transpose()?,
         orders,
         answer,
         reply: if replying { Replying::MayBeThere } else { Replying::NotYet },
@@ -88,7 +99,7 @@ impl Db {
         self.threads
             .read(move |connection| {
                 let undone = c::table.filter(c::repository.eq(integer(repository))).filter(c::done_at.is_null());
-                let columns = (c::repository, c::id, c::number, c::heard_at, c::orders, c::answer, c::replying);
+                let columns = (c::repository, c::id, c::number, c::heard_at, c::head, c::orders, c::answer, c::replying);
                 let rows: Vec<Raw> = undone.order((c::heard_at, c::id)).select(columns).load(connection)?;
                 Ok(rows.into_iter().map(row).collect::<Result<_, DbError>>()?)
             })
@@ -120,6 +131,24 @@ impl Db {
             .write(move |connection| {
                 step(connection, c::table.find((integer(key.repository), integer(key.comment))))?;
                 Ok(())
+            })
+            .await
+    }
+
+    /// Since when a head of a pull request has been here to be read: its first review tells, whatever the base did since.
+    pub async fn head_known_since(
+        &self,
+        repository: &RepositoryName,
+        number: u64,
+        head: &CommitId,
+    ) -> Result<Option<Timestamp>, DbError> {
+        let (repository, head) = (repository.clone(), head.clone());
+        self.threads
+            .read(move |connection| {
+                let of = r::table.filter(r::repository.eq(repository.as_str()).and(r::number.eq(integer(number))));
+                let first = of.filter(r::head_rev.eq(head.as_str())).select(diesel::dsl::min(r::created_at));
+                let first: Option<i64> = first.first(connection)?;
+                Ok(first.map(|at| time("a review", at)).transpose()?)
             })
             .await
     }

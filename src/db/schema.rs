@@ -253,6 +253,7 @@ table! {
         answer -> Nullable<Text>,
         replying -> Bool,
         done_at -> Nullable<BigInt>,
+        head -> Nullable<Text>,
     }
 }
 

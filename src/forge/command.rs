@@ -1,10 +1,12 @@
 //! PURE: what a comment orders. Only the text of its markdown counts: what stands in code, in quotes, in HTML or struck out was said by
 //! somebody else, or to be shown.
 
+use std::fmt;
+
 use pulldown_cmark::{Event, Options, Parser, TagEnd};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::AttrPath;
+use crate::domain::{AttrPath, CommitId};
 
 /// One line that begins with our name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,9 +18,34 @@ pub enum Command {
     Allow,
     Cancel,
     Merge(Option<Method>),
+    /// If this is the head at that moment.
+    At(Digits, Box<Command>),
     Help,
     /// What it says instead, in a sentence.
     Misspelt(String),
+}
+
+/// The first digits of a commit's name, at least seven: what git and GitHub shorten to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Digits(String);
+
+impl Digits {
+    const FEWEST: usize = 7;
+
+    pub fn of(word: &str) -> Option<Self> {
+        let is_some = (Self::FEWEST..=40).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_some.then(|| Self(word.to_lowercase()))
+    }
+
+    pub fn begin(&self, commit: &CommitId) -> bool {
+        commit.as_str().starts_with(&self.0)
+    }
+}
+
+impl fmt::Display for Digits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 /// How a pull request is merged.
@@ -83,16 +110,32 @@ fn command(words: &str) -> Command {
     };
     match verb.to_lowercase().as_str() {
         "rerun" => alone(Command::Rerun),
-        "allow" => alone(Command::Allow),
+        "allow" => at_head(&rest, |rest| match rest {
+            [] => Ok(Command::Allow),
+            _ => Err("`allow` stands alone, or with seven or more digits of the head."),
+        }),
         "cancel" => alone(Command::Cancel),
         "help" => alone(Command::Help),
         "build" => build(&rest),
-        "merge" => match rest[..] {
-            [] => Command::Merge(None),
-            [word] if Method::of(&word.to_lowercase()).is_some() => Command::Merge(Method::of(&word.to_lowercase())),
-            _ => Command::Misspelt("`merge` stands alone, or with one of `merge`, `squash` and `rebase`.".into()),
-        },
+        "merge" => at_head(&rest, |rest| match rest {
+            [] => Ok(Command::Merge(None)),
+            [word] if Method::of(&word.to_lowercase()).is_some() => Ok(Command::Merge(Method::of(&word.to_lowercase()))),
+            _ => Err(
+                "`merge` stands alone, or with one of `merge`, `squash` and `rebase`; then may come seven or more digits of the head.",
+            ),
+        }),
         _ => Command::Misspelt("There is no such command.".into()),
+    }
+}
+
+/// The last word may name the head that it is about.
+fn at_head(words: &[&str], command: impl Fn(&[&str]) -> Result<Command, &'static str>) -> Command {
+    let named = words.split_last().and_then(|(last, rest)| Some((Digits::of(last)?, rest)));
+    let (head, rest) = named.map_or((None, words), |(head, rest)| (Some(head), rest));
+    match (command(rest), head) {
+        (Ok(command), Some(head)) => Command::At(head, Box::new(command)),
+        (Ok(command), None) => command,
+        (Err(sentence), _) => Command::Misspelt(sentence.into()),
     }
 }
 
@@ -195,8 +238,13 @@ mod tests {
         assert_eq!(of("@snowgate build hello python3Packages.foo_bar_baz set.\"odd.name\""), [build]);
         assert_eq!(of("_@snowgate rerun_\n1. @snowgate, help"), [Command::Rerun, Command::Help]);
         assert_eq!(of("@snowgate"), [Command::Help]);
+        let at = |digits: &str, command| Command::At(Digits::of(digits).unwrap(), Box::new(command));
+        assert_eq!(of("@snowgate allow 0123abc"), [at("0123abc", Command::Allow)]);
+        assert_eq!(of("@snowgate merge Rebase 0123ABCDEF"), [at("0123abcdef", Command::Merge(Some(Method::Rebase)))]);
         for misspelt in
             ["@snowgate destroy", "@snowgate rerun it", "@snowgate build", "@snowgate build a..b", "@snowgate build `a`"]
+                .into_iter()
+                .chain(["@snowgate allow it", "@snowgate allow 0123ab", "@snowgate merge 0123abc squash"])
         {
             assert!(matches!(&of(misspelt)[..], [Command::Misspelt(_)]), "{misspelt}: {:?}", of(misspelt));
         }

@@ -65,7 +65,8 @@ fn a_writer_orders_by_comments_and_each_is_answered_once() {
     let shown = say(INES, "> @snowgate rerun\n\n`@snowgate rerun`\n\n<!-- @snowgate rerun -->");
     let bots = say(User { login: "renovate[bot]", id: 300 }, "@snowgate rerun");
     let strangers = say(STRANGER, "@snowgate rerun");
-    assert_eq!(reacted(strangers), [NO]);
+    snowgate
+        .until("the stranger is not heard", || snowgate.said().contains("stranger may not write to us/packages").then_some(()));
     let edited = packages.say(number, Some(INES), "@snowgate rerun");
     packages.edit(edited, "@snowgate cancel");
     assert_eq!(
@@ -105,7 +106,7 @@ fn a_writer_orders_by_comments_and_each_is_answered_once() {
     assert_eq!(reacted(comment), [YES]);
     until_told(&snowgate, &packages, &slow, "completed cancelled");
 
-    for unheard in [shown, bots, edited] {
+    for unheard in [shown, bots, strangers, edited] {
         assert_eq!(packages.comment(unheard).reactions, Vec::<String>::new());
     }
     assert_eq!(packages.comment(build).reactions, [BEGUN]);
@@ -126,10 +127,63 @@ fn a_writer_allows_a_strangers_change() {
     let merge = say(&github, &packages, &snowgate, number, INES, "@snowgate merge");
     assert_eq!(reacted(&snowgate, &packages, merge), [NO]);
     let theirs = say(&github, &packages, &snowgate, number, STRANGER, "@snowgate allow");
-    assert_eq!(reacted(&snowgate, &packages, theirs), [NO]);
     let ours = say(&github, &packages, &snowgate, number, INES, "@snowgate allow");
     assert_eq!(reacted(&snowgate, &packages, ours), [BEGUN]);
     until_told(&snowgate, &packages, &head, "completed success: Mergeable");
+    assert_eq!(packages.comment(theirs).reactions, Vec::<String>::new());
+}
+
+#[test]
+fn what_was_said_of_one_head_is_not_done_to_the_next() {
+    const WAITS: &str = "completed action_required: Waits";
+    let place = Place::new();
+    let github = GitHub::start(&place);
+    let packages = packages(&github);
+    let snowgate = place.serve();
+    settled(&snowgate, "us/packages");
+    let read = packages.work.branch("theirs", &[("lib", "echo 2 > $out")]);
+    let number = packages.open_from_fork("theirs", STRANGER);
+    accepted(&github.deliver(&snowgate, "pull_request", &packages.pull_event("opened", number)));
+    until_told(&snowgate, &packages, &read, WAITS);
+
+    // the stranger is quicker than the Clerk
+    github.world().refuse_comments = true;
+    let overtaken = say(&github, &packages, &snowgate, number, INES, "@snowgate allow");
+    packages.work.git(&["switch", "--quiet", "theirs"]);
+    packages.work.packages(&[("lib", "echo 3 > $out")]);
+    packages.work.commit("more");
+    let pushed = packages.push_to_fork(number);
+    packages.work.git(&["switch", "--quiet", "main"]);
+    accepted(&github.deliver(&snowgate, "pull_request", &packages.pull_event("synchronize", number)));
+    until_told(&snowgate, &packages, &pushed, WAITS);
+    snowgate.kill();
+    github.world().refuse_comments = false;
+    let snowgate = place.serve();
+    assert_eq!(reacted(&snowgate, &packages, overtaken), [NO]);
+    let reply = replied(&snowgate, &packages, 1);
+    let way_out = format!("read it, and say `@the-gate allow {}`.", &pushed[..7]);
+    assert!(reply.contains(&way_out) || reply.contains(&way_out.replace("the-gate", "snowgate")), "{reply}");
+
+    // or than the delivery
+    let said = |words: &str| {
+        let comment = packages.say(number, Some(INES), words);
+        packages.delay(comment);
+        accepted(&github.deliver(&snowgate, "issue_comment", &packages.comment_event("created", comment)));
+        reacted(&snowgate, &packages, comment)
+    };
+    assert_eq!(said("@snowgate allow"), [NO]);
+    assert_eq!(said(&format!("@snowgate allow {read}")), [NO]);
+    assert!(replied(&snowgate, &packages, 3).contains("is not the head of this pull request"));
+    assert!(snowgate.page(&format!("/r/us/packages/pull/{number}")).contains("Waits for a writer"));
+
+    // who names the head has read it
+    assert_eq!(said(&format!("@snowgate allow {}", &pushed[..7])), [BEGUN]);
+    until_told(&snowgate, &packages, &pushed, "completed success: Mergeable");
+    assert_eq!(said("@snowgate merge squash"), [NO]);
+    assert_eq!(said(&format!("@snowgate merge squash {}", &read[..9])), [NO]);
+    assert_eq!(packages.merged(), Vec::<String>::new());
+    assert_eq!(said(&format!("@snowgate merge squash {pushed}")), [BEGUN]);
+    snowgate.until("it is merged", || (packages.merged().len() == 1).then_some(()));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::actors::intake::orders::{Cancel, RerunAs};
 use crate::actors::outbox::pauses::Stop;
 use crate::actors::scheduler::Retry;
 use crate::db::{Asked, CommentRow, NewMerge};
-use crate::domain::{DrvPath, RepositoryName, ReviewId, UserId};
+use crate::domain::{CommitId, DrvPath, RepositoryName, ReviewId, UserId};
 use crate::forge::command::{Command, Method};
 use crate::forge::github::comments::Person;
 use crate::forge::github::deeds::Words;
@@ -23,7 +23,18 @@ pub(super) struct Orders {
     pub by: Person,
     /// The pull request's, when the comment was read.
     pub review: Option<ReviewId>,
+    /// Its head, if that came after the comment was made: what is decided on a head needs its name then.
+    #[serde(default)]
+    pub later_head: Option<CommitId>,
     pub commands: Vec<Command>,
+}
+
+/// What a comment is about.
+#[derive(Debug, Default)]
+pub(super) struct Subject {
+    pub review: Option<ReviewId>,
+    /// As in [`Orders`].
+    pub later_head: Option<CommitId>,
 }
 
 /// Characters of an attribute's name.
@@ -64,8 +75,26 @@ impl Tools {
             Command::Rerun => self.again(review()?, row, index, Retry::BuildAgain).await,
             Command::Cancel => self.cancel(review()?).await,
             Command::Build(attrs) => self.build(review()?, row, index, attrs).await,
+            Command::Allow | Command::Merge(_) if orders.later_head.is_some() => {
+                let head = orders.later_head.as_ref().map_or("", |head| &head.as_str()[..7]);
+                let word = if matches!(command, Command::Allow) { "allow" } else { "merge" };
+                Ok(Outcome::Refused(format!(
+                    "The head is {head} by now, which came after that was said: read it, and say `@{} {word} {head}`.",
+                    self.called()
+                )))
+            }
             Command::Allow => self.allow(review()?, orders).await,
             Command::Merge(method) => self.merge(review()?, orders, row, *method).await,
+            Command::At(digits, command) => {
+                let id = review()?;
+                let head = self.db.review(&id).await?.ok_or(ActionError::NoSuchReview(id))?.head_rev;
+                if !digits.begin(&head) {
+                    let now = &head.as_str()[..7];
+                    return Ok(Outcome::Refused(format!("{digits} is not the head of this pull request, which is at {now}.")));
+                }
+                let named = Orders { later_head: None, ..orders.clone() };
+                Box::pin(self.order(&named, row, index, command)).await
+            }
         }
     }
 

@@ -8,14 +8,14 @@ use tokio::sync::Notify;
 
 use super::Tools;
 use super::answer::Answer;
-use super::orders::Orders;
+use super::orders::{Orders, Subject};
 use crate::actors::outbox::pauses::{Pauses, Stop};
 use crate::db::{CommentRow, Replying};
 use crate::domain::RepositoryName;
 use crate::forge::command;
 use crate::forge::github::App;
 use crate::forge::github::client::{GitHubError, InstallationId};
-use crate::forge::github::comments::{Reached, Reaction};
+use crate::forge::github::comments::{Comment, Reached};
 
 /// One repository's.
 pub(super) struct Desk {
@@ -120,11 +120,12 @@ impl Desk {
                     return Ok(None);
                 }
                 if !app.may_write(at, &comment.author).await? {
+                    // no answer either: each would be a request that anybody can have us make
                     tracing::info!("{} may not write to {}, and orders nothing there", comment.author.login, at.name);
-                    return Ok(Some(Answer { reaction: Reaction::No, reply: None }));
+                    return Ok(None);
                 }
-                let review = self.current(at.name, row.number).await?;
-                let orders = Orders { by: comment.author, review, commands };
+                let Subject { review, later_head } = self.subject(at.name, row, &comment).await?;
+                let orders = Orders { by: comment.author, review, later_head, commands };
                 self.tools.db.comment_orders(row.key, written(&orders)?).await?;
                 orders
             }
@@ -132,9 +133,16 @@ impl Desk {
         Ok(Some(self.tools.carry_out(&orders, row, at.name).await?))
     }
 
-    /// The review that the comment is about.
-    async fn current(&self, name: &RepositoryName, number: u64) -> Result<Option<crate::domain::ReviewId>, Stop> {
-        Ok(self.tools.db.pull(name, number).await?.and_then(|pull| pull.review))
+    /// The review that the comment is about, and whether whoever made it can have seen its head: what was pushed while the comment was
+    /// on its way, or waited to be read, they have not.
+    async fn subject(&self, name: &RepositoryName, row: &CommentRow, comment: &Comment) -> Result<Subject, Stop> {
+        let db = &self.tools.db;
+        let Some(pull) = db.pull(name, row.number).await? else { return Ok(Subject::default()) };
+        let moved = row.head.as_ref().is_some_and(|head| *head != pull.head);
+        let known_since = db.head_known_since(name, row.number, &pull.head).await?;
+        // GitHub tells whole seconds
+        let too_late = known_since.is_none_or(|since| since.as_second() > comment.created_at.as_second());
+        Ok(Subject { review: pull.review, later_head: (moved || too_late).then_some(pull.head) })
     }
 }
 

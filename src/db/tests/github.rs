@@ -153,6 +153,26 @@ async fn a_review_that_waits_is_superseded_by_the_next_one_and_was_never_allowed
 }
 
 #[actix::test]
+async fn a_comment_is_stored_with_the_head_that_it_came_to() {
+    let house = House::new();
+    let db = house.open();
+    db.call_the_roll(vec![seen(5, "us/packages")]).await.unwrap();
+    with_pull(&db, "us/packages").await;
+    let came = async |comment: u64, number: u64| {
+        let new = NewComment { key: CommentKey { repository: 5, comment }, number };
+        db.store_delivery(NewDelivery { comment: Some(new), ..delivery(&comment.to_string()) }).await.unwrap();
+    };
+    came(1, 3).await;
+    came(2, 4).await;
+    let heads: Vec<_> = db.comments_to_do(5).await.unwrap().into_iter().map(|row| row.head).collect();
+    assert_eq!(heads, [Some(commit('a')), None]);
+    let name = RepositoryName::new("us/packages");
+    let created = db.review(&"review of us/packages".into()).await.unwrap().unwrap().created_at;
+    assert_eq!(db.head_known_since(&name, 3, &commit('a')).await.unwrap(), Some(created));
+    assert_eq!(db.head_known_since(&name, 3, &commit('c')).await.unwrap(), None);
+}
+
+#[actix::test]
 async fn nobody_takes_the_place_of_anothers_merge_while_it_waits() {
     let house = House::new();
     let db = house.open();

@@ -20,6 +20,8 @@ pub struct Reached<'a> {
 pub struct Comment {
     pub author: Person,
     pub body: String,
+    /// In whole seconds, by GitHub's clock.
+    pub created_at: Timestamp,
 }
 
 /// Somebody with an account. The number is for ever, the login is not.
@@ -83,7 +85,8 @@ impl App {
         let made: Made = self.client.get_once(As::Installation(at.installation), &path).await?;
         let said_once = made.created_at == made.updated_at && made.performed_via_github_app.is_none();
         let author = made.user.filter(|author| said_once && author.kind == "User");
-        Ok(author.map(|Author { id, login, .. }| Comment { author: Person { id, login }, body: made.body.unwrap_or_default() }))
+        let (body, created_at) = (made.body.unwrap_or_default(), made.created_at);
+        Ok(author.map(|Author { id, login, .. }| Comment { author: Person { id, login }, body, created_at }))
     }
 
     /// Whether somebody may write to the repository, asked now.

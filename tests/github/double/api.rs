@@ -197,8 +197,11 @@ fn answer_to(world: &mut World, request: &HttpRequest, path: &str, body: &Value)
             let name = format!("{owner}/{name}");
             let known = rest.get(1).and_then(|login| world.user(login));
             let (refuses_reactions, writers) = (world.refuse_reactions, world.writers.clone());
+            let refuses_comments = world.refuse_comments;
             if let Some(remote) = world.remotes.iter_mut().find(|remote| remote.name == name) {
-                return if rest.contains(&"reactions") && refuses_reactions {
+                return if (rest.contains(&"reactions") && refuses_reactions)
+                    || (rest.starts_with(&["issues", "comments"]) && refuses_comments)
+                {
                     Err(refusal(500, "a fault on demand"))
                 } else if rest.contains(&"check-runs") {
                     checks::answer(remote, request, rest, body)

@@ -1,6 +1,7 @@
 //! Comments of pull requests, with their reactions.
 
 use actix_web::HttpRequest;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::api::{Reply, Said, created, ok, page, refusal};
@@ -15,6 +16,7 @@ pub struct Comment {
     pub by: Option<User>,
     pub body: String,
     pub edited: bool,
+    pub at: Timestamp,
     pub reactions: Vec<String>,
 }
 
@@ -25,8 +27,8 @@ impl Comment {
             "id": self.id,
             "body": self.body,
             "user": self.by.map_or(app, answers::user),
-            "created_at": "2026-11-21T11:00:00Z",
-            "updated_at": if self.edited { "2026-11-21T11:05:00Z" } else { "2026-11-21T11:00:00Z" },
+            "created_at": seconds(self.at),
+            "updated_at": seconds(if self.edited { self.at + SignedDuration::from_mins(5) } else { self.at }),
             "performed_via_github_app": self.by.is_none().then(|| json!({"id": APP})),
         })
     }
@@ -35,9 +37,22 @@ impl Comment {
 impl Remote {
     pub fn say(&mut self, number: u64, by: Option<User>, body: &str) -> u64 {
         let id = 40_000 + self.comments.len() as u64;
-        self.comments.push(Comment { id, number, by, body: body.into(), edited: false, reactions: Vec::new() });
+        self.comments.push(Comment {
+            id,
+            number,
+            by,
+            body: body.into(),
+            edited: false,
+            at: Timestamp::now(),
+            reactions: Vec::new(),
+        });
         id
     }
+}
+
+/// As GitHub tells time.
+fn seconds(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 #[allow(clippy::result_large_err, reason = "an answer as good as the other")]

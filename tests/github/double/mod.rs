@@ -125,6 +125,8 @@ pub struct World {
     pub writers: Vec<User>,
     /// The same of replies to comments.
     pub lost_replies: u32,
+    /// No comment can be read at the moment.
+    pub refuse_comments: bool,
     /// No reaction is taken at the moment.
     pub refuse_reactions: bool,
     /// Seconds since the epoch until which no request of an installation counts.
@@ -419,6 +421,14 @@ impl Hosted<'_> {
         self.with(|remote| {
             let found = remote.comments.iter_mut().find(|known| known.id == comment).unwrap();
             (found.body, found.edited) = (body.into(), true);
+        });
+    }
+
+    /// It was made an hour before it is told of.
+    pub fn delay(&self, comment: u64) {
+        self.with(|remote| {
+            let found = remote.comments.iter_mut().find(|known| known.id == comment).unwrap();
+            found.at -= jiff::SignedDuration::from_hours(1);
         });
     }
 
