@@ -2,12 +2,14 @@
 "use strict";
 
 document.documentElement.classList.add("scripted");
+let currentRow = null; // where the keyboard is
 
 // --- live parts --------------------------------------------------------------------------------------------------------------
 // A part that can change carries `id` and `data-live`. When an event says that the page's subject changed, the page is read
-// again and those parts are replaced: the server stays the only one who knows how a thing looks.
+// again and htmx exchanges those parts: the server stays the only one who knows how a thing looks.
 
-const subject = document.body.dataset.subject || "";      // "review:ID", "drv:BASE", "list", "queue", ""
+const about = () => document.getElementById("subject").dataset;
+const { subject, pull: alsoPull = "" } = about();      // "review:ID", "drv:BASE", "list", "queue", ""
 const liveState = document.getElementById("live-state");
 let refreshing = false, refreshAgain = false, refreshTimer = 0;
 
@@ -16,34 +18,21 @@ function keepsFocus(part) {
   return active && part.contains(active) && active.matches("input, select, textarea");
 }
 
-// Where a link leads or what a button orders: it is the same one after the part was replaced.
-function aim(element) {
-  return element.getAttribute("href") || element.getAttribute("formaction") || element.form?.getAttribute("action");
-}
+// What somebody unfolded stays unfolded, and the row where they are stays theirs.
+Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, element) =>
+  !((name === "open" && element.matches("details[id]")) || (name === "class" && element === currentRow));
 
 async function refresh() {
   refreshTimer = 0;
   if (refreshing) { refreshAgain = true; return; }
   refreshing = true;
+  const parts = [...document.querySelectorAll("[data-live][id]")].filter((part) => !keepsFocus(part));
   try {
-    const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" });
-    if (!answer.ok) return;
-    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    await htmx.ajax("GET", location.href, { source: document.body, swap: "none", selectOOB: parts.map((part) => `#${part.id}:morph`).join(",") });
     // another review took this one's place, or the first one began: that is another page
-    if (fresh.body.dataset.subject !== subject) { location.reload(); return; }
-    if (!fresh.getElementById("progress")) document.getElementById("progress")?.remove();
-    for (const part of document.querySelectorAll("[data-live][id]")) {
-      const next = fresh.getElementById(part.id);
-      if (!next || keepsFocus(part) || part.innerHTML === next.innerHTML) continue;
-      const open = new Set([...part.querySelectorAll("details[open][id]")].map((d) => d.id));
-      const focused = part.contains(document.activeElement) && aim(document.activeElement);
-      const place = currentRow && part.contains(currentRow) ? rows().indexOf(currentRow) : -1;
-      part.replaceWith(document.adoptNode(next));
-      for (const id of open) document.getElementById(id)?.setAttribute("open", "");
-      if (focused) [...next.querySelectorAll("a, button")].find((other) => aim(other) === focused)?.focus({ preventScroll: true });
-      if (place >= 0) mark(rows()[Math.min(place, rows().length - 1)], false);
-    }
-    if (fresh.title) document.title = fresh.title;
+    if (about().subject !== subject) { location.reload(); return; }
+    if (!document.querySelector("#verdict[data-open]")) document.getElementById("progress")?.remove();
+    if (currentRow && !currentRow.isConnected) currentRow = null;
   } catch { /* the server is away; the event stream says so and reconnects */ } finally {
     refreshing = false;
     if (refreshAgain) { refreshAgain = false; refreshSoon(); }
@@ -92,7 +81,6 @@ function onEvent(message) {
 }
 
 // A page of a pull request also follows a review that supersedes the one it shows.
-const alsoPull = document.body.dataset.pull || "";
 function onReview(message) {
   onEvent(message);
   const event = JSON.parse(message.data);
@@ -309,44 +297,23 @@ if (logBox && log.dataset.follow) {
   });
 }
 
-// --- trees: a branch is fetched where it is opened ---------------------------------------------------------------------------
+// --- parts that htmx fetches ---------------------------------------------------------------------------------------------------
 
-addEventListener("click", async (event) => {
-  const link = event.target.closest?.("a[data-branch]");
-  if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
-  event.preventDefault();
-  if (link.ariaBusy === "true") return;
-  link.ariaBusy = "true";
-  try {
-    const answer = await fetch(link.dataset.branch, { headers: { Accept: "text/html" } });
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const branch = page.getElementById("branch");
-    if (!answer.ok || !branch) throw new Error("no branch");
-    const whole = page.querySelector("#branch ~ .pager") && link.dataset.branch;
-    for (const named of [branch, ...branch.querySelectorAll("[id]")]) named.removeAttribute("id");
-    const details = document.createElement("details");
-    details.open = true;
-    const summary = document.createElement("summary");
-    summary.textContent = link.textContent;
-    details.append(summary, document.adoptNode(branch));
-    if (whole) {
-      const item = document.createElement("li");
-      const all = document.createElement("a");
-      all.href = whole;
-      all.textContent = "There are more: all of them on a page of their own";
-      item.append(all);
-      branch.append(item);
-    }
-    link.replaceWith(details);
-    summary.focus({ preventScroll: true });
-  } catch {
-    location.href = link.href;
-  }
-});
+// A link that htmx follows can be opened in another tab, too.
+document.addEventListener("click", (event) => {
+  if ((event.ctrlKey || event.metaKey || event.shiftKey) && event.target.closest?.("a[hx-get], [hx-boost] a")) event.stopImmediatePropagation();
+}, true);
+
+// What can't be fetched as a part is asked for as a page, which says why.
+for (const failed of ["htmx:responseError", "htmx:sendError"]) {
+  document.body.addEventListener(failed, ({ detail: { elt } }) => {
+    if (elt.matches("a[href]")) location.href = elt.href;
+    if (elt.matches("form")) elt.submit();
+  });
+}
 
 // --- keyboard ----------------------------------------------------------------------------------------------------------------
 
-let currentRow = null;
 function rows() { return [...document.querySelectorAll("[data-row]")].filter((row) => row.offsetParent !== null || row.getClientRects().length); }
 function mark(row, scroll = true) {
   if (!row) return;
@@ -405,25 +372,8 @@ addEventListener("keydown", (event) => {
 });
 document.getElementById("keys-button")?.addEventListener("click", () => document.getElementById("keys")?.showModal());
 
-// A choice in a filter takes effect at once; without this script there is a button.
-for (const field of document.querySelectorAll("form[data-auto] select")) field.addEventListener("change", () => field.form.requestSubmit());
 // An order that was already sent is not sent twice.
 document.addEventListener("submit", (event) => {
   const again = event.submitter?.hasAttribute("formaction") ? [event.submitter] : event.target.querySelectorAll("button");
   if (event.target.method === "post") setTimeout(() => again.forEach((button) => { button.disabled = true; }), 0);
 });
-
-// --- parts on demand ---------------------------------------------------------------------------------------------------------
-// A folded part that names where it is whole is fetched when it is unfolded.
-document.addEventListener("toggle", async (event) => {
-  const part = event.target;
-  const from = part.dataset?.load;
-  if (!from || !part.open || !part.id) return;
-  delete part.dataset.load;
-  try {
-    const answer = await fetch(from, { headers: { Accept: "text/html" } });
-    if (!answer.ok) return;
-    const whole = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(part.id);
-    if (whole) part.replaceWith(document.adoptNode(whole));
-  } catch { part.dataset.load = from; }
-}, true);

@@ -15,6 +15,11 @@ pub struct Asset {
 
 pub static STYLE: Asset = Asset::new("snowgate.css", "text/css; charset=utf-8", include_str!("../../assets/snowgate.css"));
 pub static SCRIPT: Asset = Asset::new("snowgate.js", "text/javascript; charset=utf-8", include_str!("../../assets/snowgate.js"));
+/// htmx: parts of pages are exchanged without loading the whole (0BSD, see assets/LICENSES).
+pub static HTMX: Asset = Asset::new("htmx.min.js", "text/javascript; charset=utf-8", include_str!("../../assets/htmx.min.js"));
+/// idiomorph, as htmx uses it: what is exchanged keeps what did not change, its focus and what is unfolded.
+pub static MORPH: Asset =
+    Asset::new("idiomorph-ext.min.js", "text/javascript; charset=utf-8", include_str!("../../assets/idiomorph-ext.min.js"));
 pub static ICON: Asset = Asset::new("icon.svg", "image/svg+xml", include_str!("../../assets/icon.svg"));
 
 impl Asset {
@@ -32,7 +37,7 @@ impl Asset {
 
 /// `GET /assets/{name}`
 pub async fn asset(name: web::Path<String>, request: HttpRequest) -> Result<HttpResponse, super::fault::Fault> {
-    let asset = [&STYLE, &SCRIPT, &ICON]
+    let asset = [&STYLE, &SCRIPT, &HTMX, &MORPH, &ICON]
         .into_iter()
         .find(|asset| asset.name == name.as_str())
         .ok_or_else(|| super::fault::Fault::not_found("There is no such file."))?;

@@ -182,6 +182,22 @@ impl Browser {
         assert_eq!(seen, None, "{css} at {} never says “{words}”", self.at());
     }
 
+    /// Waits until there is no such element.
+    pub fn until_gone(&self, css: &str) {
+        let gone = self.runtime.block_on(async {
+            let deadline = tokio::time::Instant::now() + PATIENCE;
+            let mut looks = tokio::time::interval(Duration::from_millis(50));
+            while tokio::time::Instant::now() < deadline {
+                looks.tick().await;
+                if self.client.find_all(Locator::Css(css)).await.is_ok_and(|found| found.is_empty()) {
+                    return true;
+                }
+            }
+            false
+        });
+        assert!(gone, "{css} at {} does not go", self.at());
+    }
+
     pub fn press(&self, keys: &str) {
         self.type_into(":focus, body", keys);
     }

@@ -1,6 +1,7 @@
 //! What a curator does all day.
 
 use fantoccini::key::Key;
+use serde_json::json;
 
 use crate::appliance::Place;
 use crate::chromium::{Browser, Scripts};
@@ -29,6 +30,33 @@ fn from_the_list_it_is_one_click_to_the_line_that_decides() {
     browser.until_says("#log", "parse.c:114:9: error: unknown field");
     assert!(browser.at().starts_with("/drv/") && browser.at().contains("#L"), "{}", browser.at());
     browser.until_says("li:target", "error");
+}
+
+#[test]
+fn lists_are_narrowed_and_trees_opened_without_loading_the_page_again() {
+    let place = Place::new();
+    let snowgate = reviewed(&place);
+    let browser = Browser::open(Scripts::Run);
+    let is_the_same = |browser: &Browser| browser.value("window.same") == true;
+    browser.go(&snowgate.url("/"));
+    browser.run("window.same = true");
+    browser.type_into("#q", "bad");
+    browser.until_says("#list", "blocked");
+    browser.until_gone("#ready [data-row]");
+    assert!(is_the_same(&browser) && browser.at().contains("q=bad"), "{}", browser.at());
+    assert_eq!(browser.value("[document.activeElement.id, document.activeElement.value]"), json!(["q", "bad"]));
+
+    browser.go(&snowgate.url(&snowgate.pull_path("bad")));
+    browser.run("window.same = true");
+    assert_eq!(browser.count("#packages [data-row]"), 2);
+    browser.type_into("#packages input[type=search]", "app");
+    browser.until_says("#packages .panel-head", "1 of 2");
+    assert!(is_the_same(&browser) && browser.count("#packages [data-row]") == 1);
+    // away from below the tabs, which stay in sight
+    browser.run("scrollTo(0, 0)");
+    browser.click("#failures a.opener");
+    browser.until_says("#failures details.step", "app");
+    assert!(is_the_same(&browser));
 }
 
 #[test]

@@ -30,6 +30,10 @@ pub enum Corner {
     },
 }
 
+/// Nothing inline, nothing evaluated, nothing of a page kept in the browser's storage: the strict policy holds, and what is private
+/// stays here.
+const HTMX: &str = r#"{"includeIndicatorStyles":false,"allowEval":false,"allowScriptTags":false,"historyCacheSize":0,"refreshOnHistoryMiss":true,"scrollIntoViewOnBoost":false}"#;
+
 tokio::task_local! {
     /// Of the request that is being answered, so that no page need hand it through.
     static CORNER: Corner;
@@ -77,9 +81,11 @@ pub fn page(frame: &Frame<'_>, content: &Markup) -> Markup {
                 meta name="color-scheme" content="light dark";
                 link rel="stylesheet" href=(assets::STYLE.href());
                 link rel="icon" type="image/svg+xml" href=(assets::ICON.href());
-                script src=(assets::SCRIPT.href()) defer {}
+                meta name="htmx-config" content=(HTMX);
+                @for script in [&assets::HTMX, &assets::MORPH, &assets::SCRIPT] { script src=(script.href()) defer {} }
             }
-            body data-subject=(frame.subject) data-pull=[frame.pull.as_deref()] {
+            body hx-ext="morph" {
+                span #subject data-live data-subject=(frame.subject) data-pull=[frame.pull.as_deref()] hidden {}
                 a.skip href="#main" { "Skip to the content" }
                 header.bar {
                     div.bar-inner {

@@ -166,6 +166,9 @@ pub fn eval_status_chip(status: EvalErrorStatus) -> Markup {
     }
 }
 
+/// When a search form is sent by itself: a little after the last letter, and at each choice.
+pub const AS_TYPED: &str = "input delay:300ms, change, submit";
+
 pub fn level_look(level: Level) -> (&'static str, Icon, &'static str) {
     match level {
         Level::Block => ("block", Icon::Cross, "Blocks:"),

@@ -14,8 +14,8 @@ use super::icons::{Icon, icon};
 use super::layout::{Frame, Place, page};
 use super::pager::Pager;
 use super::parts::{
-    Tone, ago, chip, count, decision_chip, lines_delta, opinion_chip, pull_href, pull_state_chip, repository_href, state_chip,
-    thousands,
+    AS_TYPED, Tone, ago, chip, count, decision_chip, lines_delta, opinion_chip, pull_href, pull_state_chip, repository_href,
+    state_chip, thousands,
 };
 use super::review::Visitor;
 use crate::db::{Opinions, PullRow, PullState, RepositoryRow, ReviewRow};
@@ -143,7 +143,7 @@ fn filters(query: &PullsQuery, rows: &[&Row], repositories: &[RepositoryRow]) ->
                     a.chip href=(query.href(|query| query.state = state)) aria-current=[(query.state == state).then_some("true")] { (words) }
                 }
             }
-            form method="get" role="search" data-auto {
+            form method="get" role="search" hx-get="/" hx-sync="this:replace" hx-trigger=(AS_TYPED) hx-target="main" hx-select="main" hx-swap="morph:outerHTML" hx-replace-url="true" {
                 input type="hidden" name="state" value=(query.state_code());
                 label.visually-hidden for="q" { "Search pull requests" }
                 input #q type="search" name="q" value=(query.text) placeholder="Search title, author, branch" autocomplete="off";
@@ -214,7 +214,7 @@ fn row(row: &Row, columns: &Columns<'_>) -> Markup {
     let review = review.as_ref();
     let href = pull_href(&pull.repository, pull.number);
     html! {
-        tr data-row {
+        tr data-row #{ "pull-" (pull.repository) "-" (pull.number) } {
             td { (verdict(pull, review)) }
             td {
                 a data-go href=(href) { (pull.title) } " " span.muted { "#" (pull.number) }

@@ -194,8 +194,15 @@ impl<'a> Drawing<'a> {
         let items: Vec<Markup> = pager.slice(&step).iter().map(|at| self.item(*at)).collect();
         html! {
             @if items.is_empty() { p.empty { @match self.way { Way::NeededBy => "Nothing else fails because of it.", Way::Needs => "It failed by itself." } } }
-            @else { ul.tree #branch { @for item in items { (item) } } }
-            (bar)
+            // what is unfolded elsewhere is this part of this page
+            @else { details.step open { summary { (self.words(step.len())) } ul.tree { @for item in items { (item) } } (bar) } }
+        }
+    }
+
+    fn words(&self, step: usize) -> String {
+        match self.way {
+            Way::NeededBy => count(step as u64, "that needs it fails too", "that need it fail too"),
+            Way::Needs => count(step as u64, "that it needs fails", "that it needs fail"),
         }
     }
 
@@ -230,16 +237,13 @@ impl<'a> Drawing<'a> {
             return html! {};
         }
         let hash = self.tree.blame.node(at).drv.path().hash();
-        let words = match self.way {
-            Way::NeededBy => count(step.len() as u64, "that needs it fails too", "that need it fail too"),
-            Way::Needs => count(step.len() as u64, "that it needs fails", "that it needs fail"),
-        };
+        let words = self.words(step.len());
         if self.drawn.contains(&at) {
             return html! { p.small { a href={ "#n-" (hash) } { (words) } span.muted { ", open above" } } };
         }
         let own = tree_href(self.view.report, &self.tree.blame.node(at).drv, self.way);
         if !self.view.query.open.contains(hash) {
-            return html! { p.small { a.opener data-branch=(own) href=(self.with_open(hash)) { (words) } } };
+            return html! { p.small { a.opener href=(self.with_open(hash)) hx-get=(own) hx-target="closest p" hx-select=".step" hx-swap="outerHTML" { (words) } } };
         }
         self.drawn.insert(at);
         let items: Vec<Markup> = step.iter().take(STEP).map(|at| self.item(*at)).collect();

@@ -12,7 +12,7 @@ use crate::review::growth::{Grown, Growth, Runtime, Step, Weight};
 use crate::review::inputs::BuildClosure;
 use crate::review::report::{Report, State};
 use crate::web::view::pager::Pager;
-use crate::web::view::parts::{bytes, bytes_delta, count, query_value, thousands};
+use crate::web::view::parts::{AS_TYPED, bytes, bytes_delta, count, query_value, thousands};
 
 const PER_PAGE: usize = 50;
 const STEPS_PER_PAGE: usize = 100;
@@ -46,7 +46,7 @@ fn list(growth: &Grows, query: &ReviewQuery) -> Markup {
     let most = growth.most();
     let pager = Pager::new(query.page, PER_PAGE, rows.len());
     html! {
-        section.panel #closures data-live aria-labelledby="closures-title" {
+        section.panel #closures data-live hx-sync="this:replace" hx-target="this" hx-select="#closures" hx-swap="morph:outerHTML" aria-labelledby="closures-title" {
             div.panel-head {
                 h2 #closures-title { "Closures" }
                 span.muted {
@@ -59,7 +59,7 @@ fn list(growth: &Grows, query: &ReviewQuery) -> Markup {
             @else {
                 div.scroll tabindex="0" role="group" aria-labelledby="closures-title" {
                     table.cards {
-                        thead {
+                        thead hx-boost="true" {
                             tr {
                                 (head(query, ClosureOrder::Name, "Attribute")) (head(query, ClosureOrder::Growth, "Growth"))
                                 (head(query, ClosureOrder::Size, "At run time")) th scope="col" { "Paths" } (head(query, ClosureOrder::Build, "To build it"))
@@ -68,7 +68,7 @@ fn list(growth: &Grows, query: &ReviewQuery) -> Markup {
                         tbody { @for row in pager.slice(&rows) { (line(growth, row, most, query)) } }
                     }
                 }
-                (pager.bar("attributes", |page| query.href("closures", |query| query.page = page)))
+                div hx-boost="true" { (pager.bar("attributes", |page| query.href("closures", |query| query.page = page))) }
             }
         }
     }
@@ -88,7 +88,7 @@ fn head(query: &ReviewQuery, order: ClosureOrder, words: &str) -> Markup {
 fn filters(query: &ReviewQuery) -> Markup {
     html! {
         div.filters {
-            form method="get" action="#closures" role="search" data-auto {
+            form method="get" action="#closures" role="search" hx-get="#closures" hx-trigger=(AS_TYPED) hx-replace-url="true" {
                 input type="hidden" name="view" value="closures";
                 @if let Some(review) = &query.review { input type="hidden" name="review" value=(review); }
                 label.visually-hidden for="closure-q" { "Search attributes" }

@@ -198,7 +198,8 @@ fn one(file: &FileView, query: &ReviewQuery) -> Markup {
     let alone = query.href("tabs", |query| (query.file, query.page) = (Some(file.path.clone()), 1));
     let shown = matches!(file.body, Body::Text(_));
     html! {
-        details.panel.file id=(anchor) open[shown || !matches!(file.body, Body::Folded(_))] data-load=[(!shown && matches!(file.body, Body::Folded(_))).then_some(&alone)] {
+        @let folded = !shown && matches!(file.body, Body::Folded(_));
+        details.panel.file id=(anchor) open[!folded] hx-get=[folded.then_some(&alone)] hx-trigger="toggle once" hx-select={ "#" (anchor) } hx-swap="outerHTML" {
             summary {
                 span.path {
                     @if let Some(from) = &file.moved_from { span.mono.quiet { (from) } " → " }

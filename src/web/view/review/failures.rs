@@ -96,7 +96,7 @@ fn one(report: &Reported, blocking: &Blocking, when: Since, open: Tail, query: &
             }
             (attr_list(blocking.named.iter().map(|at| &failure.attrs[*at as usize]), ATTRS_PER_FAILURE, query, &all))
             @if blocked + before > 0 {
-                p.small { a.opener data-branch=(tree) href=(tree) { "Who needs it, step by step to the attributes" } }
+                p.small { a.opener href=(tree) hx-get=(tree) hx-target="closest p" hx-select=".step" hx-swap="outerHTML" { "Who needs it, step by step to the attributes" } }
             }
             (since(report, failure, blocking, when))
             @match (&failure.decisive, tail, open) {

@@ -13,7 +13,7 @@ use crate::review::report::{Change, ChangeSide, Report, State};
 use crate::web::view::icons::icon;
 use crate::web::view::pager::Pager;
 use crate::web::view::parts::{
-    CATEGORIES, bytes_delta, category_chip, category_look, count, outcome_chip, seconds as duration, thousands,
+    AS_TYPED, CATEGORIES, bytes_delta, category_chip, category_look, count, outcome_chip, seconds as duration, thousands,
 };
 use crate::web::view::tree::{Way, tree_href};
 
@@ -53,7 +53,7 @@ pub fn packages(report: &Reported, query: &ReviewQuery, shown: &Table<'_>) -> Ma
     let several = Several { systems: report.systems().len() > 1, jobsets: report.jobsets() > 1 };
     let all = ReviewQuery { review: query.review.clone(), ..ReviewQuery::default() };
     html! {
-        section.panel #packages data-live aria-labelledby="packages-title" {
+        section.panel #packages data-live hx-sync="this:replace" hx-target="this" hx-select="#packages" hx-swap="morph:outerHTML" aria-labelledby="packages-title" {
             div.panel-head {
                 h2 #packages-title { "Packages" }
                 span.muted {
@@ -67,7 +67,7 @@ pub fn packages(report: &Reported, query: &ReviewQuery, shown: &Table<'_>) -> Ma
                 (filters(query, report.systems(), selection))
                 @if rows == 0 { p.empty { "No change matches. " a href=(all.href("packages", |_| {})) { "Show all" } } }
                 @else { (table(pager.slice(&selection.rows), several, seconds, report, query)) }
-                (pager.bar("changes", |page| query.href("packages", |query| query.page = page)))
+                div hx-boost="true" { (pager.bar("changes", |page| query.href("packages", |query| query.page = page))) }
             }
         }
     }
@@ -82,7 +82,7 @@ struct Several {
 fn filters(query: &ReviewQuery, systems: &BTreeSet<System>, selection: &Selection<'_>) -> Markup {
     html! {
         div.filters {
-            form method="get" action="#packages" role="search" data-auto {
+            form method="get" action="#packages" role="search" hx-get="#packages" hx-trigger=(AS_TYPED) hx-replace-url="true" {
                 @if let Some(review) = &query.review { input type="hidden" name="review" value=(review); }
                 @if let Some(category) = query.category { input type="hidden" name="category" value=(super::super::parts::category_code(category)); }
                 @if let Some(cause) = &query.cause { input type="hidden" name="cause" value=(cause); }
@@ -101,7 +101,7 @@ fn filters(query: &ReviewQuery, systems: &BTreeSet<System>, selection: &Selectio
                 }
                 button { "Search" }
             }
-            div.chips role="group" aria-label="Category" {
+            div.chips hx-boost="true" role="group" aria-label="Category" {
                 @let all = query.href("packages", |query| (query.category, query.page) = (None, 1));
                 a.chip href=(all) aria-current=[query.category.is_none().then_some("true")] { b { (thousands(selection.matching() as u64)) } "all" }
                 @for (category, rows) in CATEGORIES.into_iter().zip(selection.by_category) {
@@ -142,7 +142,7 @@ fn table(rows: &[&Change], several: Several, seconds: &HashMap<DrvPath, f64>, re
     html! {
         div.scroll tabindex="0" role="group" aria-labelledby="packages-title" {
             table.cards {
-                thead {
+                thead hx-boost="true" {
                     tr {
                         (head(query, Sort::Category, "Category")) (head(query, Sort::Attr, "Attribute"))
                         @if several.jobsets { th scope="col" { "Jobset" } }

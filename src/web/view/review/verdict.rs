@@ -36,7 +36,7 @@ pub fn verdict(view: &ReviewPage<'_>) -> Markup {
     };
     let error = view.row.and_then(|row| row.error.as_deref());
     html! {
-        section class=(class) #verdict data-live aria-labelledby="verdict-title" {
+        section class=(class) #verdict data-live data-open[is_open(report.state)] aria-labelledby="verdict-title" {
             div.verdict-head {
                 (icon(sign))
                 div.verdict-words {
