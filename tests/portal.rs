@@ -22,6 +22,9 @@ fn the_diff_shows_what_would_land_line_by_line() {
     sample.write("picture", "\0\u{3}");
     sample.write("evil<script>.txt", "<script>alert(1)</script>\n");
     sample.write("long.txt", &(0..1_500).map(|n| format!("line {n}\n")).collect::<String>());
+    sample.write("huge.txt", &format!("{}\n", "0123456".repeat(1_000)).repeat(500));
+    sample.write("one-line.txt", &format!("{}\n", (0..20_000).map(|n| format!("k{n} a")).collect::<String>()));
+    sample.write("rows.txt", &"\n".repeat(25_000));
     let change = sample.commit("a change");
     sample.git(&["switch", "--quiet", "main"]);
     // what lands on the base meanwhile is no part of the change
@@ -43,6 +46,15 @@ fn the_diff_shows_what_would_land_line_by_line() {
     assert!(lock.contains("class=\"hn\">1<"), "{lock}");
     let long = snowgate.page(&format!("{url}?view=diff&layout=split&file=long.txt"));
     assert!(long.contains("line 1499"), "{long}");
+
+    // nobody's change makes a page without end; what is left out is said, and where it is
+    let shows = |path: &str| format!("git show '{change}:{path}'");
+    assert!(page.contains("Too large to be shown: 3") && page.contains(&shows("huge.txt")), "{page}");
+    assert!(page.contains("more</span>") && page.contains("Of lines longer than 2,000 bytes the beginning is shown"), "{page}");
+    assert!(page.contains(&shows("one-line.txt")) && !page.contains("k1999 a"), "{page}");
+    let rows = snowgate.page(&format!("{url}?view=diff&file=rows.txt"));
+    assert_eq!(rows.matches("<tr class=\"add\">").count(), 20_000);
+    assert!(rows.contains("5,000 more lines are left out: the page is long enough.") && rows.contains(&shows("rows.txt")));
     let none = snowgate.get(&format!("{url}?view=diff&file=unrelated.md"));
     assert_eq!(none.status, 404);
     assert!(none.body.contains("does not touch"), "{}", none.body);

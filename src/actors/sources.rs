@@ -59,6 +59,11 @@ impl Sources {
         repository.file_changes(&from, &to).await
     }
 
+    /// How large files are, in bytes; `None` for what is absent.
+    pub async fn sizes(&self, path: &Path, ids: &[ObjectId]) -> Result<Vec<Option<u64>>, GitError> {
+        self.open(path).await?.blob_sizes(ids).await
+    }
+
     /// The bytes of files, in their order; `None` for what is absent or larger than 16 MiB.
     pub async fn texts(&self, path: &Path, ids: &[ObjectId]) -> Result<Vec<Option<Vec<u8>>>, GitError> {
         self.open(path).await?.read_blobs(ids).await

@@ -61,6 +61,38 @@ impl Repository {
         Ok(objects.into_iter().map(|object| object.and_then(bytes)).collect())
     }
 
+    /// How large blobs are, in bytes, in their order and without reading them; `None` for one that is absent or no blob.
+    pub async fn blob_sizes(&self, ids: &[ObjectId]) -> Result<Vec<Option<u64>>, GitError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let io = || GitError::io("talking to git cat-file");
+        let mut child = self.objects().start(["cat-file", "--batch-check"])?;
+        let Some(mut stdin) = child.stdin.take() else { unreachable!("it is a pipe") };
+        let ask = async {
+            for id in ids {
+                stdin.write_all(format!("{id}\n").as_bytes()).await?;
+            }
+            stdin.shutdown().await?;
+            drop(stdin);
+            Ok(())
+        };
+        let (asked, output) = tokio::join!(ask, child.wait_with_output());
+        let output = output.map_err(io())?;
+        asked.map_err(io())?;
+        // ID TYPE SIZE, or ID missing
+        let size = |line: &str| match line.split(' ').collect::<Vec<_>>()[..] {
+            [_, "blob", size] => size.parse().ok(),
+            _ => None,
+        };
+        let sizes: Vec<Option<u64>> = String::from_utf8_lossy(&output.stdout).lines().map(size).collect();
+        if sizes.len() != ids.len() {
+            let message = format!("answered {} of {} questions", sizes.len(), ids.len());
+            return Err(GitError::Failed { command: "cat-file".into(), message });
+        }
+        Ok(sizes)
+    }
+
     /// A file's bytes; `None` if there is no such file. Symbolic links inside the tree are followed, others are no file.
     pub async fn read_file(&self, tree: &TreeId, path: &str) -> Result<Option<Vec<u8>>, GitError> {
         Ok(self.read_files(tree, &[path]).await?.remove(path))

@@ -4,13 +4,16 @@
 use std::fmt;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::ContentType;
-use actix_web::{HttpResponse, ResponseError};
+use actix_web::http::header::{ContentType, RETRY_AFTER};
+use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use serde_json::json;
 
 use super::view::message::message_page;
 use crate::actors::house::{ActionError, Away};
 use crate::db::DbError;
+
+/// Seconds.
+const AGAIN: u32 = 10;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
@@ -36,6 +39,12 @@ impl Fault {
         Self::new(StatusCode::FORBIDDEN, code, message)
     }
 
+    /// What was asked for takes long, and so many ask for such things that the wait would be long too.
+    pub fn busy() -> Self {
+        let sentence = "Too much that takes long is asked for at this moment; try again in ten seconds.";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", sentence)
+    }
+
     /// The cause goes to the log; the reader can't do anything with it.
     pub fn internal(cause: impl fmt::Display) -> Self {
         tracing::error!("a request failed: {cause}");
@@ -56,7 +65,15 @@ impl Fault {
     }
 
     pub fn json(&self) -> HttpResponse {
-        HttpResponse::build(self.status).json(json!({"error": {"code": self.code, "message": self.message}}))
+        self.answer().json(json!({"error": {"code": self.code, "message": self.message}}))
+    }
+
+    fn answer(&self) -> HttpResponseBuilder {
+        let mut answer = HttpResponse::build(self.status);
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            answer.insert_header((RETRY_AFTER, AGAIN));
+        }
+        answer
     }
 
     pub fn html(&self) -> HttpResponse {
@@ -69,7 +86,7 @@ impl Fault {
             status if status.is_client_error() => "That can't be meant",
             _ => "Something went wrong",
         };
-        HttpResponse::build(self.status).insert_header(ContentType::html()).body(message_page(title, &self.message).into_string())
+        self.answer().insert_header(ContentType::html()).body(message_page(title, &self.message).into_string())
     }
 }
 

@@ -9,6 +9,7 @@ mod auth;
 mod branch;
 mod chain;
 mod cookies;
+mod costly;
 mod csrf;
 mod deeds;
 mod derivation;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use actix_web::web;
 
+use super::costly::Costly;
 use super::diff::Diffs;
 use super::fault::Fault;
 use super::guard::Answers;
@@ -27,6 +28,7 @@ pub struct Site {
     pub trees: Kept<ReviewRow, Tree>,
     pub lists: Lists,
     pub diffs: Diffs,
+    pub costly: Costly,
     pub neighbours: Neighbours,
     pub streams: Streams,
     entrance: Option<Arc<Entrance>>,
@@ -50,6 +52,7 @@ impl Site {
             trees: Kept::new(REPORTS),
             lists: Lists::default(),
             diffs: Diffs::default(),
+            costly: Costly::default(),
             neighbours: Neighbours::default(),
             streams: Streams::default(),
             growth: Kept::new(REPORTS),

@@ -7,8 +7,10 @@ use std::time::Instant;
 use maud::{Markup, Render, html};
 use syntect::parsing::{ParseState, Scope, ScopeStack, SyntaxReference, SyntaxSet};
 
-/// A longer line is left as it is: minified text, mostly.
-const LONGEST_LINE: usize = 2_000;
+use super::parts::count;
+
+/// Bytes. Of a longer line the beginning is shown, as it is: minified text, mostly.
+pub const LONGEST_LINE: usize = 2_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Token {
@@ -134,7 +136,7 @@ pub fn highlight(path: &str, text: &str, deadline: Instant) -> Vec<Spans> {
     lines
 }
 
-/// A line with its spans, and with the words of it that differ.
+/// A line with its spans, and with the words of it that differ; both are sorted.
 pub struct Code<'a> {
     pub text: &'a str,
     pub spans: &'a [(Range<usize>, Token)],
@@ -143,17 +145,33 @@ pub struct Code<'a> {
 
 impl Render for Code<'_> {
     fn render(&self) -> Markup {
+        if self.text.len() > LONGEST_LINE {
+            let shown = (0..=LONGEST_LINE).rev().find(|end| self.text.is_char_boundary(*end)).unwrap_or(0);
+            let rest = (self.text.len() - shown) as u64;
+            return html! { (&self.text[..shown]) span.muted { "… and " (count(rest, "byte", "bytes")) " more" } };
+        }
         let mut edges: Vec<usize> = [0, self.text.len()].into();
         edges.extend(self.spans.iter().map(|(range, _)| range).chain(self.words).flat_map(|range| [range.start, range.end]));
         edges.retain(|edge| self.text.is_char_boundary(*edge));
         edges.sort_unstable();
         edges.dedup();
+        // each piece begins where the one before ends: what was passed is not looked at again
+        let (mut spans, mut words) = (self.spans, self.words);
+        let pieces = edges.windows(2).map(|edge| {
+            let (from, to) = (edge[0], edge[1]);
+            while spans.first().is_some_and(|(range, _)| range.end <= from) {
+                spans = &spans[1..];
+            }
+            while words.first().is_some_and(|range| range.end <= from) {
+                words = &words[1..];
+            }
+            let holds = |range: &Range<usize>| range.start <= from && to <= range.end;
+            let token = spans.first().filter(|(range, _)| holds(range)).map(|(_, token)| token.class());
+            (&self.text[from..to], token, words.first().is_some_and(holds))
+        });
         html! {
-            @for edge in edges.windows(2) {
-                @let (from, to) = (edge[0], edge[1]);
-                @let piece = &self.text[from..to];
-                @let token = self.spans.iter().find(|(range, _)| range.start <= from && to <= range.end).map(|(_, token)| token.class());
-                @if self.words.iter().any(|range| range.start <= from && to <= range.end) { mark class=[token] { (piece) } }
+            @for (piece, token, differs) in pieces {
+                @if differs { mark class=[token] { (piece) } }
                 @else if let Some(class) = token { span class=(class) { (piece) } }
                 @else { (piece) }
             }
@@ -209,6 +227,17 @@ mod tests {
         let words = std::slice::from_ref(&(3..7));
         let html = Code { text: "a<b>c d", spans: &spans, words }.render().into_string();
         assert_eq!(html, "<span class=\"hk\">a&lt;b</span><mark class=\"hk\">&gt;c</mark><mark> d</mark>");
+    }
+
+    #[test]
+    fn of_a_very_long_line_the_beginning_is_shown_without_marks() {
+        let text = "kö a ".repeat(40_000);
+        let words: Vec<_> = (0..40_000).map(|n| n * 6 + 4..n * 6 + 5).collect();
+        let html = Code { text: &text, spans: &[], words: &words }.render().into_string();
+        assert!(html.len() < 2 * LONGEST_LINE && !html.contains("<mark"), "{} bytes", html.len());
+        assert!(html.ends_with("<span class=\"muted\">… and 238,001 bytes more</span>"), "{html}");
+        let html = Code { text: &text[..600], spans: &[], words: &words[..100] }.render().into_string();
+        assert_eq!(html.matches("<mark>a</mark>").count(), 100, "{html}");
     }
 
     #[test]

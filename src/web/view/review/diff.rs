@@ -1,17 +1,23 @@
 //! The textual diff: what would land beside what is there.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
 
 use maud::{Markup, html};
 
-use super::ReviewPage;
 use super::query::{Layout, ReviewQuery, View};
 use crate::git::{EntryKind, FileChange, Lines};
 use crate::review::diff::{Hunk, Line, Tag, lines, pairs};
-use crate::web::view::highlight::{Code, Spans, highlight};
+use crate::review::report::Report;
+use crate::web::view::highlight::{Code, LONGEST_LINE, Spans, highlight};
 use crate::web::view::pager::Pager;
 use crate::web::view::parts::{bytes, count, lines_delta, thousands};
+
+/// Rows of a page. A file of empty lines has millions.
+const ROWS: usize = 20_000;
+/// Words on a page that have a colour or a mark; lines after that are plain.
+const PIECES: usize = 200_000;
 
 pub struct DiffView {
     /// Every file of the change, in order.
@@ -23,6 +29,9 @@ pub struct DiffView {
     pub only: Option<String>,
     /// Why there is nothing to show.
     pub unavailable: Option<String>,
+    /// Where all of it is, for those who have a clone.
+    base: String,
+    head: String,
 }
 
 /// A file in the list of all.
@@ -89,7 +98,7 @@ impl Compared {
 }
 
 impl DiffView {
-    pub fn new(list: &[FileChange], page: usize, size: usize, only: Option<&str>) -> Self {
+    pub fn new(list: &[FileChange], page: usize, size: usize, only: Option<&str>, report: &Report) -> Self {
         let index = list.iter().enumerate();
         let entry = |(place, change): (usize, &FileChange)| Entry {
             path: crate::web::diff::name(&change.path),
@@ -103,11 +112,19 @@ impl DiffView {
             files: Vec::new(),
             only: only.map(ToOwned::to_owned),
             unavailable: None,
+            base: report.base.rev.to_string(),
+            head: report.head.rev.to_string(),
         }
     }
 
-    pub fn unavailable(sentence: &str) -> Self {
-        Self { unavailable: Some(sentence.to_owned()), ..Self::new(&[], 1, 1, None) }
+    pub fn unavailable(sentence: &str, report: &Report) -> Self {
+        Self { unavailable: Some(sentence.to_owned()), ..Self::new(&[], 1, 1, None, report) }
+    }
+
+    /// What shows a file whole, in a clone.
+    fn command(&self, file: &FileView) -> String {
+        let commit = if file.fate == Fate::Gone { &self.base } else { &self.head };
+        format!("git show '{commit}:{}'", file.path.replace('\'', "'\\''"))
     }
 }
 
@@ -142,17 +159,22 @@ pub fn line_href(query: &ReviewQuery, path: &str, line: u32) -> String {
     tab.href(&format!("{}R{line}", anchor(path)), |query| query.file = Some(path.to_owned()))
 }
 
-pub fn diff(view: &ReviewPage<'_>) -> Markup {
-    let query = view.query;
-    let Some(diff) = view.diff else { return html! {} };
+/// What a page may still hold.
+struct Room {
+    rows: Cell<usize>,
+    pieces: Cell<usize>,
+}
+
+pub fn diff(diff: &DiffView, query: &ReviewQuery) -> Markup {
+    let room = Room { rows: Cell::new(ROWS), pieces: Cell::new(PIECES) };
     html! {
         section.diff aria-label="Diff" {
-            @if let Some(sentence) = &diff.unavailable { p.quiet { (sentence) } }
+            @if let Some(sentence) = &diff.unavailable { p.quiet { (sentence) " In a clone, " code { "git show " (diff.head) } " shows the head." } }
             @else if diff.index.is_empty() { p.quiet { "The change touches no file: its tree is that of the base." } }
             @else {
                 (tools(diff, query))
                 @if diff.only.is_none() { (index(diff, query)) }
-                @for file in &diff.files { (one(file, query)) }
+                @for file in &diff.files { (one(diff, file, query, &room)) }
                 (diff.pager.bar("files", |page| query.href("tabs", |query| query.page = page)))
             }
         }
@@ -193,7 +215,7 @@ fn index(diff: &DiffView, query: &ReviewQuery) -> Markup {
     }
 }
 
-fn one(file: &FileView, query: &ReviewQuery) -> Markup {
+fn one(diff: &DiffView, file: &FileView, query: &ReviewQuery, room: &Room) -> Markup {
     let anchor = anchor(&file.path);
     let alone = query.href("tabs", |query| (query.file, query.page) = (Some(file.path.clone()), 1));
     let shown = matches!(file.body, Body::Text(_));
@@ -222,7 +244,7 @@ fn one(file: &FileView, query: &ReviewQuery) -> Markup {
                     @if !query.whole && !compared.hunks.is_empty() && file.fate == Fate::Changed {
                         p.file-tools { a href=(query.href(&anchor, |query| (query.file, query.whole, query.page) = (Some(file.path.clone()), true, 1))) { "Show the whole file" } }
                     }
-                    (hunks(compared, query.layout, &anchor))
+                    (hunks(compared, query.layout, &anchor, room, &diff.command(file)))
                 }
                 Body::Folded(why) => p.folded {
                     @match why {
@@ -234,16 +256,23 @@ fn one(file: &FileView, query: &ReviewQuery) -> Markup {
                 },
                 Body::Binary => p.folded { "Not text." },
                 Body::Submodule => p.folded { "A submodule: it points to another commit." },
-                Body::TooLarge(size) => p.folded { "Too large to be shown: " (bytes(*size)) "." },
-                Body::Gone => p.folded { "Its content is not in the repository any more, or larger than 16 MiB." },
+                Body::TooLarge(size) => p.folded { "Too large to be shown: " (bytes(*size)) ". In a clone, " code { (diff.command(file)) } " shows it." },
+                Body::Gone => p.folded { "Its content is not in the repository any more." },
             }
         }
     }
 }
 
-fn hunks(file: &Compared, layout: Layout, anchor: &str) -> Markup {
+/// `command`: what shows the file whole.
+fn hunks(file: &Compared, layout: Layout, anchor: &str, room: &Room, command: &str) -> Markup {
     let (old, new) = (lines(&file.old), lines(&file.new));
-    let cells = Cells { file, old: &old, new: &new, anchor };
+    let cells = Cells { file, old: &old, new: &new, anchor, room };
+    let shown: Vec<(&Hunk, usize)> = file.hunks.iter().map(|hunk| (hunk, room.rows_of(hunk))).collect();
+    let left_out: usize = shown.iter().map(|(hunk, rows)| hunk.lines.len() - rows).sum();
+    let is_cut = shown
+        .iter()
+        .flat_map(|(hunk, rows)| &hunk.lines[..*rows])
+        .any(|line| cells.texts(line).any(|text| text.len() > LONGEST_LINE));
     html! {
         @if file.hunks.is_empty() { p.folded { "No line differs." } }
         @else { div.scroll {
@@ -254,17 +283,40 @@ fn hunks(file: &Compared, layout: Layout, anchor: &str) -> Markup {
                         Layout::Split => { col.no; col; col.no; col; }
                     }
                 }
-                @for hunk in &file.hunks {
+                @for (hunk, rows) in shown.into_iter().filter(|(_, rows)| *rows > 0) {
                     tbody {
                         tr.place { td colspan=(if layout == Layout::Split { "4" } else { "3" }) { "@@ " (hunk.place()) " @@" } }
                         @match layout {
-                            Layout::Unified => { @for line in &hunk.lines { (cells.unified(line)) } }
-                            Layout::Split => { @for (old, new) in pairs(hunk) { (cells.split(old, new)) } }
+                            Layout::Unified => { @for line in hunk.lines.iter().take(rows) { (cells.unified(line)) } }
+                            Layout::Split => { @for (old, new) in pairs(hunk).into_iter().take(rows) { (cells.split(old, new)) } }
                         }
                     }
                 }
             }
         } }
+        @if is_cut || left_out > 0 {
+            p.folded {
+                @if left_out > 0 { (thousands(left_out as u64)) " more lines are left out: the page is long enough. " }
+                @if is_cut { "Of lines longer than " (thousands(LONGEST_LINE as u64)) " bytes the beginning is shown, without marks. " }
+                "In a clone, " code { (command) } " shows all of it."
+            }
+        }
+    }
+}
+
+impl Room {
+    /// How many lines of a hunk are shown.
+    fn rows_of(&self, hunk: &Hunk) -> usize {
+        let rows = hunk.lines.len().min(self.rows.get());
+        self.rows.set(self.rows.get() - rows);
+        rows
+    }
+
+    /// Whether there is room for so many colours and marks.
+    fn takes(&self, pieces: usize) -> bool {
+        let left = self.pieces.get().checked_sub(pieces);
+        self.pieces.set(left.unwrap_or(0));
+        left.is_some()
     }
 }
 
@@ -273,6 +325,7 @@ struct Cells<'a> {
     old: &'a [&'a str],
     new: &'a [&'a str],
     anchor: &'a str,
+    room: &'a Room,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -335,6 +388,14 @@ impl Cells<'_> {
         let index = index.unwrap_or_default();
         let text = texts.get(index).copied().unwrap_or_default();
         let words = if line.tag == Tag::Same { &[][..] } else { &line.words };
-        html! { (Code { text, spans: spans.get(index).map_or(&[][..], Vec::as_slice), words }) }
+        let spans = spans.get(index).map_or(&[][..], Vec::as_slice);
+        let (spans, words) = if self.room.takes(spans.len() + words.len()) { (spans, words) } else { (&[][..], &[][..]) };
+        html! { (Code { text, spans, words }) }
+    }
+
+    /// Of one version or both.
+    fn texts(&self, line: &Line) -> impl Iterator<Item = &str> {
+        let (old, new) = (line.old.and_then(|at| self.old.get(at)), line.new.and_then(|at| self.new.get(at)));
+        [old, new].into_iter().flatten().copied()
     }
 }

@@ -71,7 +71,7 @@ pub struct ReviewPage<'a> {
     pub alarms: &'a [EvalAlarm],
     pub visitor: Visitor<'a>,
     /// Where its tab is asked for.
-    pub diff: Option<&'a diff::DiffView>,
+    pub diff: Option<&'a Markup>,
     /// Of the timeline, where its tab is asked for; the newest first.
     pub happenings: &'a [Happening],
     /// What people who may write think of the pull request.
@@ -157,7 +157,7 @@ pub fn content(view: &ReviewPage<'_>) -> Markup {
             }
             View::Closures => (closures::closures(report, view.evidence.growth, view.query)),
             View::Metadata => (metadata::metadata(report, view.evidence.metadata, view.query)),
-            View::Diff => (diff::diff(view)),
+            View::Diff => { @if let Some(diff) = view.diff { (diff) } }
             View::Timeline => (timeline::timeline(view)),
         }
     }
