@@ -7,6 +7,7 @@
 
 mod alarmed;
 mod alarms;
+mod asked;
 mod attempts;
 mod branches;
 mod builders;

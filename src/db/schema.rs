@@ -322,6 +322,13 @@ table! {
 }
 
 table! {
+    asked_builds (review, attr) {
+        review -> Text,
+        attr -> Text,
+    }
+}
+
+table! {
     branch_points (id) {
         id -> BigInt,
         repository -> Text,

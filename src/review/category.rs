@@ -51,7 +51,7 @@ pub fn category(row: &Row, facts: &Facts, policy: &Policy) -> Category {
     let builds = match standing(facts, &head.drv) {
         Standing::Builds => true,
         Standing::Fails => false,
-        Standing::NotYetKnown if row.rebuild => return Category::Pending,
+        Standing::NotYetKnown if row.is_to_be_built() => return Category::Pending,
         Standing::NotYetKnown | Standing::Unknowable => return Category::NotBuilt,
     };
     let base = match &row.base {

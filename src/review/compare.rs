@@ -4,9 +4,11 @@
 //!
 //! | base \ head | derivation                         | error       | absent        |
 //! |-------------|------------------------------------|-------------|---------------|
-//! | derivation  | the same: unchanged; else: changed | error new   | removed       |
+//! | derivation  | the same: no row¹; else: changed   | error new   | removed       |
 //! | error       | added, error fixed                 | error still | error fixed   |
 //! | absent      | added                              | error new   | –             |
+//!
+//! ¹ but where somebody asked for it to be built: `same`.
 //!
 //! Whatever lies below an attribute that errs shares its error: when a set that held derivations throws on head they are not
 //! removed but hidden by a new error, and when it threw on the base what appears below it was broken, not lacking.
@@ -48,6 +50,11 @@ pub struct Row {
 }
 
 impl Row {
+    /// Its head derivation is to be built.
+    pub fn is_to_be_built(&self) -> bool {
+        self.rebuild || self.change == ChangeKind::Same
+    }
+
     fn key(&self) -> DetailKey {
         (self.jobset.clone(), self.system.clone(), self.attr.clone())
     }
@@ -223,15 +230,42 @@ impl<'a> Pair<'a> {
 }
 
 impl Comparison {
-    /// What has to be built: the head derivation of every rebuild, each once.
+    /// Rows for attributes that are the same on both sides, and that somebody wants to see built.
+    pub fn with_asked(mut self, base: &[Evaluation], head: &[Evaluation], asked: &BTreeSet<AttrPath>) -> Self {
+        for head in head {
+            let base = base.iter().find(|base| (&base.jobset, &base.system) == (&head.jobset, &head.system));
+            let rows = asked.iter().filter_map(|attr| {
+                let (Attr::Derivation(on_head), Attr::Derivation(on_base)) = (head.attrs.get(attr)?, base?.attrs.get(attr)?)
+                else {
+                    return None;
+                };
+                (on_head.drv == on_base.drv).then(|| Row {
+                    jobset: head.jobset.clone(),
+                    system: head.system.clone(),
+                    attr: attr.clone(),
+                    aliases: Vec::new(),
+                    change: ChangeKind::Same,
+                    rebuild: false,
+                    base: Some(on_base.clone()),
+                    base_errored: false,
+                    head: Some(on_head.clone()),
+                })
+            });
+            self.rows.extend(rows);
+        }
+        self.rows.sort_by(|a, b| (&a.jobset, &a.system, &a.attr).cmp(&(&b.jobset, &b.system, &b.attr)));
+        self
+    }
+
+    /// What has to be built: the head derivation of every rebuild, and what somebody asked for, each once.
     pub fn head_targets(&self) -> Vec<DrvPath> {
-        once(self.rows.iter().filter(|row| row.rebuild).filter_map(|row| row.head.as_ref()))
+        once(self.rows.iter().filter(|row| row.is_to_be_built()).filter_map(|row| row.head.as_ref()))
     }
 
     /// Head derivations that are no rebuild: nothing is built for them, but where their outcome is known already (the outputs are
     /// valid, a failure is remembered) it belongs in the facts.
     pub fn head_lookups(&self) -> Vec<DrvPath> {
-        once(self.rows.iter().filter(|row| !row.rebuild).filter_map(|row| row.head.as_ref()))
+        once(self.rows.iter().filter(|row| !row.is_to_be_built()).filter_map(|row| row.head.as_ref()))
     }
 
     /// The base derivations that have to be built now, since the category of a row depends on their unknown outcome. Call it

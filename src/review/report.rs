@@ -169,6 +169,8 @@ pub enum ChangeKind {
     Added,
     Removed,
     Changed,
+    /// The base's very derivation: somebody asked for it to be built all the same.
+    Same,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]

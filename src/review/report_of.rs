@@ -81,6 +81,8 @@ fn counts(changes: &[Change], errors: &[EvalErrorRow], unchanged: u64) -> Counts
             ChangeKind::Added => counts.added += 1,
             ChangeKind::Removed => counts.removed += 1,
             ChangeKind::Changed => counts.changed += 1,
+            // counted with what is unchanged
+            ChangeKind::Same => {}
         }
         counts.rebuilds += u64::from(change.rebuild);
         match change.category {

@@ -4,7 +4,7 @@ use crate::appliance::{Appliance, Place};
 use crate::checks::{opened, until_told};
 use crate::double::comments::Comment;
 use crate::double::{GitHub, Hosted, INES, STRANGER, User};
-use crate::{accepted, packages, settled};
+use crate::{LIB, MERGEABLE, accepted, decision, packages, settled};
 
 const YES: &str = "+1";
 const NO: &str = "-1";
@@ -82,10 +82,8 @@ fn a_writer_orders_by_comments_and_each_is_answered_once() {
     assert!(replied(&snowgate, &packages, 2).starts_with("There is no such command."));
     assert_eq!(reacted(say(INES, "@snowgate cancel")), [NO]);
     assert!(replied(&snowgate, &packages, 3).starts_with("The review is over."));
-    assert_eq!(reacted(say(INES, "@snowgate build tool nothing")), [NO]);
-    let reply = replied(&snowgate, &packages, 4);
-    assert!(reply.starts_with("Not changed by this pull request, or no attributes: `nothing`."), "{reply}");
-    assert!(reply.contains("Built already, and succeeded: `tool`."), "{reply}");
+    assert_eq!(reacted(say(INES, "@snowgate build tool")), [NO]);
+    assert!(replied(&snowgate, &packages, 4).starts_with("Built already, and succeeded: `tool`."));
     assert_eq!(reviews(&packages, &head), 1);
 
     // what failed is built again
@@ -220,4 +218,61 @@ fn a_kill_in_between_and_lost_answers_carry_nothing_out_twice() {
     assert_eq!(reacted(&snowgate, &packages, help), [YES]);
     replied(&snowgate, &packages, 2);
     assert_eq!((replies(&packages).len(), reviews(&packages, &head)), (2, 2));
+}
+
+#[test]
+fn what_a_change_does_not_alter_is_built_when_a_writer_names_it() {
+    let place = Place::new();
+    let gate = place.gate("gate");
+    let github = GitHub::start(&place);
+    let packages = packages(&github);
+    packages.work.packages(&[
+        LIB,
+        ("other", "echo other > $out"),
+        ("broken", "exit 1"),
+        ("slow", &format!("{}; echo > $out", gate.wait())),
+    ]);
+    packages.work.commit("more packages");
+    packages.push("main");
+    let snowgate = place.serve();
+    settled(&snowgate, "us/packages");
+    let head = packages.work.branch("change", &[("lib", "echo 2 > $out")]);
+    let number = opened(&github, &packages, &snowgate, "change");
+    until_told(&snowgate, &packages, &head, "completed success: Mergeable");
+    let build = say(&github, &packages, &snowgate, number, INES, "@snowgate build other broken slow nothing");
+    assert_eq!(reacted(&snowgate, &packages, build), [YES]);
+    let reply = replied(&snowgate, &packages, 1);
+    assert!(reply.starts_with("Not changed by this pull request, and built all the same"), "{reply}");
+
+    // also by another process than the one that heard of it
+    snowgate.building("slow");
+    snowgate.kill();
+    let snowgate = place.serve();
+    snowgate.building("slow");
+    gate.open();
+    let report = snowgate.until("all of them are built", || {
+        let report = snowgate.reviewed("change", &head);
+        (report["changes"].as_array().unwrap().len() == 4).then_some(report)
+    });
+    let of = |attr: &str| {
+        let changes = report["changes"].as_array().unwrap();
+        let change = changes.iter().find(|change| change["attr"] == attr).unwrap_or_else(|| panic!("{attr}: {report:#}"));
+        (change["change"].as_str().unwrap().to_owned(), change["category"].as_str().unwrap().to_owned())
+    };
+    let words = |change: &str, category: &str| (change.to_owned(), category.to_owned());
+    assert_eq!(of("lib"), words("changed", "still_succeeding"));
+    assert_eq!(of("other"), words("same", "still_succeeding"));
+    assert_eq!(of("slow"), words("same", "still_succeeding"));
+    // nobody takes it for the change's doing
+    assert_eq!(of("broken"), words("same", "still_failing"));
+    assert_eq!(decision(&report), MERGEABLE);
+    assert_eq!((&report["counts"]["changed"], &report["counts"]["rebuilds"]), (&1.into(), &1.into()), "{:#}", report["counts"]);
+    assert!(snowgate.page(&format!("/r/us/packages/pull/{number}")).contains("not changed; built because somebody asked"));
+    until_told(&snowgate, &packages, &head, "completed success: Mergeable");
+
+    // asked for again, what failed is built again, and the rest stays where it is
+    let build = say(&github, &packages, &snowgate, number, INES, "@snowgate build broken");
+    assert_eq!(reacted(&snowgate, &packages, build), [BEGUN]);
+    snowgate.until("it is reviewed again", || (reviews(&packages, &head) == 3).then_some(()));
+    assert_eq!(snowgate.reviewed("change", &head)["changes"].as_array().unwrap().len(), 4);
 }

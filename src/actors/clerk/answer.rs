@@ -78,7 +78,7 @@ pub(super) fn help(name: &str) -> String {
         "At the beginning of a line, from whoever may write to the repository:\n\n\
          | | |\n|---|---|\n\
          | `@{name} rerun` | reviews the change again; what failed is built again |\n\
-         | `@{name} build ATTR…` | builds these attributes of the change again |\n\
+         | `@{name} build ATTR…` | builds these attributes again; also such that the change does not alter |\n\
          | `@{name} allow` | lets a stranger's change be evaluated and built; `allow SHA`: if this is the head |\n\
          | `@{name} cancel` | ends the review that is under way |\n\
          | `@{name} merge` | merges this head as soon as its review says that it is mergeable; or `merge squash`, `merge rebase`; `merge SHA`, if this is the head |\n\

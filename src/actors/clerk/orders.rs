@@ -1,5 +1,7 @@
 //! What a writer ordered, and how it is carried out: again and again, should the program be killed in between, with the effect of once.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -11,7 +13,7 @@ use crate::actors::intake::orders::{Cancel, RerunAs};
 use crate::actors::outbox::pauses::Stop;
 use crate::actors::scheduler::Retry;
 use crate::db::{Asked, CommentRow, NewMerge};
-use crate::domain::{CommitId, DrvPath, RepositoryName, ReviewId, UserId};
+use crate::domain::{AttrPath, CommitId, DrvPath, RepositoryName, ReviewId, UserId};
 use crate::forge::command::{Command, Method};
 use crate::forge::github::comments::Person;
 use crate::forge::github::deeds::Words;
@@ -162,7 +164,7 @@ impl Tools {
         }
     }
 
-    /// What a change alters is built without being asked for; so this is about what failed, or was not built.
+    /// What a change alters is built without being asked for; so this is about what failed, and about what is the same as on the base.
     async fn build(&self, review: ReviewId, row: &CommentRow, index: usize, attrs: &[String]) -> Result<Outcome, ActionError> {
         if self.db.review(&named_by(row, index)).await?.is_some() {
             return Ok(Outcome::Begun);
@@ -170,30 +172,37 @@ impl Tools {
         let not_yet =
             || ActionError::NotNow("the review is not complete: what it changes is still being found out and built".into());
         let report = self.db.report(&review).await?.filter(|report| report.state == State::Complete).ok_or_else(not_yet)?;
-        let Sorted { unknown, succeeded, again } = sort(&report, attrs);
+        let Sorted { unchanged, succeeded, again } = sort(&report, attrs);
         let mut sentences = Vec::new();
-        if !unknown.is_empty() {
+        if !unchanged.is_empty() {
+            let names: Vec<String> = unchanged.iter().map(|attr| code(&attr.to_string(), NAME)).collect();
             sentences.push(format!(
-                "Not changed by this pull request, or no attributes: {}. Of what is the same as on the base there is nothing to build here.",
-                unknown.join(", ")
+                "Not changed by this pull request, and built all the same, as far as there are such attributes: {}.",
+                names.join(", ")
             ));
         }
         if !succeeded.is_empty() {
             sentences.push(format!("Built already, and succeeded: {}.", succeeded.join(", ")));
         }
-        if again.is_empty() {
+        if again.is_empty() && unchanged.is_empty() {
             return Ok(Outcome::Refused(sentences.join(" ")));
         }
+        if !again.is_empty() && !sentences.is_empty() {
+            sentences.push("The rest is built again.".into());
+        }
         self.db.forget_outcomes(&again).await?;
+        self.db.ask_builds(&named_by(row, index), unchanged).await?;
         let begun = self.again(review, row, index, Retry::Remembered).await?;
-        Ok(if sentences.is_empty() { begun } else { Outcome::Told(format!("{} The rest is built again.", sentences.join(" "))) })
+        Ok(if sentences.is_empty() { begun } else { Outcome::Told(sentences.join(" ")) })
     }
 }
 
-/// Attributes that were asked for, as code; and what is to be built again for the rest.
+/// Attributes that were asked for; and what is to be built again for the rest.
 #[derive(Default)]
 struct Sorted {
-    unknown: Vec<String>,
+    /// The same as on the base, or none at all.
+    unchanged: BTreeSet<AttrPath>,
+    /// As code.
     succeeded: Vec<String>,
     again: Vec<DrvPath>,
 }
@@ -208,7 +217,8 @@ fn sort(report: &Report, attrs: &[String]) -> Sorted {
         let failed = changes.iter().filter(|change| !has_succeeded(change)).flat_map(|change| of_head(change));
         let failed: Vec<DrvPath> = failed.collect();
         if changes.is_empty() {
-            sorted.unknown.push(code(attr, NAME));
+            // it was read from the comment as one
+            sorted.unchanged.extend(attr.parse::<AttrPath>().ok());
         } else if failed.is_empty() {
             sorted.succeeded.push(code(attr, NAME));
         }

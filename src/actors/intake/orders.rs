@@ -73,6 +73,9 @@ impl Intake {
             }
             let (base, head) = (revision(row.base_rev, row.base_ref), revision(row.head_rev, row.head_ref));
             let wishes = Wishes { retry, reuse: Reuse::Known, ..Wishes::default() };
+            // what was asked for stays asked for
+            let db = &visit.reviews.desk().db;
+            db.ask_builds(&new, db.asked_builds(&id).await?).await?;
             visit.begin_as(new, &**forge, row.number, base, head, wishes).await?;
             Ok(())
         }

@@ -41,6 +41,7 @@ impl Run {
     ) -> Result<(), Fault> {
         let written = written::outputs(drvs).await?;
         for row in &mut self.draft.comparison.rows {
+            let is_to_be_built = row.is_to_be_built();
             let job = match side {
                 Side::Base => &mut row.base,
                 Side::Head => &mut row.head,
@@ -55,7 +56,7 @@ impl Run {
                     row.rebuild = true;
                 }
                 // the very derivation of the base under another name: nothing is built for it
-                Some(None) if !row.rebuild && side == Side::Head => {}
+                Some(None) if !is_to_be_built && side == Side::Head => {}
                 Some(None) => {
                     let (outcome, why) = match failed.get(&(row.jobset.clone(), row.system.clone(), row.attr.clone())) {
                         Some(NotDescribed::Unsteady(why)) => (Outcome::Failed, why.as_str()),

@@ -90,7 +90,12 @@ impl Run {
         self.note_base(&base);
         let started = Instant::now();
         // seconds for a hundred thousand attributes, in which the house would answer nobody
-        self.draft.comparison = tokio::task::spawn_blocking(move || compare(&base, &head)).await.map_err(house)?;
+        let asked = self.desk.db.asked_builds(&self.order.id).await.map_err(house)?;
+        let compared = tokio::task::spawn_blocking(move || match asked.is_empty() {
+            true => compare(&base, &head),
+            false => compare(&base, &head).with_asked(&base, &head, &asked),
+        });
+        self.draft.comparison = compared.await.map_err(house)?;
         self.draft.header.timings.diff_seconds = Some(started.elapsed().as_secs_f64());
         self.draft.facts.building = self.order.wishes.build == Build::Changed;
         if self.draft.facts.building && !self.draft.comparison.rows.is_empty() {

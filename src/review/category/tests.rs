@@ -39,6 +39,23 @@ fn each_pair_of_outcomes() {
 }
 
 #[test]
+fn what_is_the_same_fails_still_and_never_newly() {
+    let side = [crate::review::samples::evaluation(&[("a", "x")])];
+    let asked = [crate::review::samples::attr("a")].into();
+    let row = crate::review::compare(&side, &side).with_asked(&side, &side, &asked).rows.remove(0);
+    let table = [
+        (None, Category::Pending),
+        (Some(Succeeded), Category::StillSucceeding),
+        (Some(Failed), Category::StillFailing),
+        (Some(Cancelled), Category::NotBuilt),
+    ];
+    for (outcome, expected) in table {
+        let known: Vec<_> = outcome.into_iter().map(|outcome| ("x", outcome)).collect();
+        assert_eq!(category(&row, &facts(&known), &Policy::default()), expected, "{outcome:?}");
+    }
+}
+
+#[test]
 fn only_what_the_base_lacks_is_new() {
     let policy = Policy::default();
     for (outcome, lacking, broken) in

@@ -38,6 +38,17 @@ fn each_transition() {
 }
 
 #[test]
+fn what_is_the_same_is_a_row_where_somebody_asked_for_it() {
+    let base = [evaluation(&[("a", "x"), ("b", "1"), ("e", "!boom")])];
+    let head = [evaluation(&[("a", "x"), ("b", "2"), ("c", "x"), ("e", "!boom")])];
+    let asked = ["a", "b", "c", "e", "none"].map(attr).into();
+    let comparison = compare(&base, &head).with_asked(&base, &head, &asked);
+    assert_eq!(shown(&comparison), ["a Same", "b Changed rebuild", "c Added", "e error Still: boom"]);
+    assert_eq!(comparison.head_targets(), [drv("x"), drv("2")]);
+    assert_eq!(comparison.unchanged, 1);
+}
+
+#[test]
 fn a_row_that_erred_on_the_base_says_so() {
     let comparison = compared(&[("a", "!boom")], &[("a", "x"), ("b", "y")]);
     let errored: Vec<bool> = comparison.rows.iter().map(|row| row.base_errored).collect();

@@ -9,7 +9,7 @@ use super::glance::{came_and_went, delta};
 use super::index::{Reported, Selection};
 use super::query::{ReviewQuery, Sort};
 use crate::domain::{DrvPath, System};
-use crate::review::report::{Change, ChangeSide, Report, State};
+use crate::review::report::{Change, ChangeKind, ChangeSide, Report, State};
 use crate::web::view::icons::icon;
 use crate::web::view::pager::Pager;
 use crate::web::view::parts::{
@@ -230,6 +230,7 @@ fn outcomes(change: &Change) -> Markup {
     };
     html! {
         span.outcomes { (one(&change.base)) span.muted { "→" } (one(&change.head)) }
-        @if !change.rebuild && change.base.is_some() && change.head.is_some() { span.sub { "same outputs, no rebuild" } }
+        @if change.change == ChangeKind::Same { span.sub { "not changed; built because somebody asked" } }
+        @else if !change.rebuild && change.base.is_some() && change.head.is_some() { span.sub { "same outputs, no rebuild" } }
     }
 }
