@@ -139,7 +139,7 @@ fn nothing_is_styled_or_run_inline() {
     for report in [samples::blocked(), samples::mergeable(), samples::begun(), samples::large(300)] {
         let page = rendered(&report);
         assert!(!page.contains(" style=") && !page.contains("<style") && !page.contains(" onclick="));
-        assert_eq!(page.matches("<script").count(), 1);
+        assert_eq!(page.matches("<script").count(), page.matches("<script src=\"/assets/").count());
         assert!(!page.contains("https://") && !page.contains("http://"), "something from elsewhere");
     }
 }
