@@ -105,6 +105,8 @@ const OWN_NAME: &str = "lower(substr(a.attr, length(rtrim(a.attr, replace(a.attr
 const CANDIDATES: usize = 400;
 /// And so many where the index can't tell of all words.
 const LOOKED_AT: usize = 5_000;
+/// And so many where most may be of repositories that are not for whoever asks: some tens of milliseconds.
+const OF_OTHERS_TOO: usize = 50_000;
 
 /// What is looked for among attributes.
 struct Search<'a> {
@@ -142,10 +144,10 @@ impl Search<'_> {
         let Some(matching) = matching(self.words) else { return Ok((Vec::new(), false)) };
         let short: Vec<String> = self.words.iter().filter(|word| !is_long(word)).map(|word| word.to_ascii_lowercase()).collect();
         let looked_at = match (self.repositories, short.is_empty()) {
-            // what others may not read must not hide what they may
-            (Some(_), _) => None,
-            (None, true) => Some(CANDIDATES),
-            (None, false) => Some(LOOKED_AT),
+            // what somebody may not read must not hide what they may
+            (Some(_), _) => OF_OTHERS_TOO,
+            (None, true) => CANDIDATES,
+            (None, false) => LOOKED_AT,
         };
         let mut query = format!(
             "SELECT {COLUMNS} FROM (SELECT rowid AS id FROM attributes_fts WHERE attributes_fts MATCH ?1 LIMIT ?4) f \
@@ -160,12 +162,12 @@ impl Search<'_> {
             .bind::<Text, _>(&matching)
             .bind::<Nullable<Text>, _>(self.repositories)
             .bind::<BigInt, _>(limit(CANDIDATES))
-            .bind::<BigInt, _>(looked_at.map_or(-1, limit));
+            .bind::<BigInt, _>(limit(looked_at));
         for word in short {
             query = query.bind::<Text, _>(word);
         }
         let mut rows: Vec<RawAttribute> = query.load(connection)?;
-        let stopped = rows.len() >= CANDIDATES || (looked_at == Some(LOOKED_AT) && matches_more(connection, &matching)?);
+        let stopped = rows.len() >= CANDIDATES || (looked_at > CANDIDATES && matches_more(connection, &matching, looked_at)?);
         rows.sort_by(|a, b| (a.attr.len(), &a.attr).cmp(&(b.attr.len(), &b.attr)));
         Ok((rows, stopped))
     }
@@ -176,16 +178,25 @@ fn limit(number: usize) -> i64 {
 }
 
 /// More than are looked at.
-fn matches_more(connection: &mut SqliteConnection, matching: &str) -> QueryResult<bool> {
+fn matches_more(connection: &mut SqliteConnection, matching: &str, looked_at: usize) -> QueryResult<bool> {
     let query = "SELECT count(*) AS number FROM (SELECT 1 FROM attributes_fts WHERE attributes_fts MATCH ?1 LIMIT ?2)";
-    let query = diesel::sql_query(query).bind::<Text, _>(matching).bind::<BigInt, _>(limit(LOOKED_AT));
-    Ok(query.get_result::<Counted>(connection)?.number >= limit(LOOKED_AT))
+    let query = diesel::sql_query(query).bind::<Text, _>(matching).bind::<BigInt, _>(limit(looked_at));
+    Ok(query.get_result::<Counted>(connection)?.number >= limit(looked_at))
 }
 
 #[derive(QueryableByName)]
 struct Counted {
     #[diesel(sql_type = BigInt)]
     number: i64,
+}
+
+/// So many words say what one means. Each costs as much as it has matches.
+const WORDS: usize = 8;
+
+/// What is looked for, each word once.
+fn words(text: &str) -> Vec<&str> {
+    let mut seen = HashSet::new();
+    text.split_whitespace().filter(|word| seen.insert(word.to_lowercase())).take(WORDS).collect()
 }
 
 /// A term that the index of three-letter sequences can answer.
@@ -224,7 +235,7 @@ impl Db {
         let (text, repositories) = (text.to_owned(), listed(repositories));
         self.threads
             .read(move |connection| {
-                let words: Vec<&str> = text.split_whitespace().collect();
+                let words = words(&text);
                 let search = Search { words: &words, repositories: repositories.as_deref(), most: most as usize };
                 let mut raw = search.beginning(connection)?;
                 let mut more = raw.len() > search.most;
@@ -245,7 +256,7 @@ impl Db {
         let text = text.to_owned();
         self.threads
             .read(move |connection| {
-                let words: Vec<&str> = text.split_whitespace().collect();
+                let words = words(&text);
                 let Some(matching) = matching(&words) else { return Ok(Vec::new()) };
                 let query = "SELECT base_name FROM derivations_fts WHERE derivations_fts MATCH ?1 ORDER BY rowid DESC LIMIT ?2";
                 let rows: Vec<RawName> =
@@ -265,7 +276,7 @@ impl Db {
         let (text, repositories) = (text.to_owned(), listed(repositories));
         self.threads
             .read(move |connection| {
-                let words: Vec<&str> = text.split_whitespace().take(8).collect();
+                let words = words(&text);
                 if words.is_empty() {
                     return Ok(Vec::new());
                 }

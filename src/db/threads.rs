@@ -199,6 +199,10 @@ impl Threads {
         let (reply, answer) = oneshot::channel();
         let path = self.path.clone();
         let read: Read = Box::new(move |connection| {
+            // whoever asked has gone meanwhile, and others wait
+            if reply.is_closed() {
+                return;
+            }
             let value = in_snapshot(connection, work).map_err(|fault| fault.in_words(&path));
             // a caller that went away needs no answer
             drop(reply.send(value));

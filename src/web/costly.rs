@@ -26,7 +26,7 @@ pub type Place = OwnedSemaphorePermit;
 
 impl Default for Costly {
     fn default() -> Self {
-        Self { places: Arc::new(Semaphore::new(PLACES)), waiting: AtomicUsize::new(0) }
+        Self::with(PLACES)
     }
 }
 
@@ -40,6 +40,11 @@ impl Drop for Waits<'_> {
 }
 
 impl Costly {
+    /// For so many at once.
+    pub fn with(places: usize) -> Self {
+        Self { places: Arc::new(Semaphore::new(places)), waiting: AtomicUsize::new(0) }
+    }
+
     pub async fn place(&self) -> Result<Place, Fault> {
         if let Ok(place) = self.places.clone().try_acquire_owned() {
             return Ok(place);

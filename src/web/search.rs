@@ -33,11 +33,11 @@ async fn find(site: &Site, actor: &Actor, asked: &Asked) -> Result<Found, Fault>
         Readable::These(names) => Some(names.iter().cloned().collect()),
     };
     let (db, names, most) = (&site.house.db, names.as_deref(), MOST as u32);
-    let (attributes, pulls, derivations) = tokio::try_join!(
-        db.search_attributes(&found.text, names, most),
-        db.search_pulls(&found.text, names, most),
-        db.search_derivations(&found.text, most),
-    )?;
+    // one after the other: the threads that read are for the others too
+    let _place = site.searches.place().await?;
+    let attributes = db.search_attributes(&found.text, names, most).await?;
+    let pulls = db.search_pulls(&found.text, names, most).await?;
+    let derivations = db.search_derivations(&found.text, most).await?;
     for base_name in derivations {
         if gate::may_see_derivation(site, &readable, &base_name).await? {
             found.derivations.push(base_name);

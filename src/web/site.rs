@@ -29,6 +29,8 @@ pub struct Site {
     pub lists: Lists,
     pub diffs: Diffs,
     pub costly: Costly,
+    /// The database has two threads that read, for actors too: searches take one of them at most.
+    pub searches: Costly,
     pub neighbours: Neighbours,
     pub streams: Streams,
     entrance: Option<Arc<Entrance>>,
@@ -53,6 +55,7 @@ impl Site {
             lists: Lists::default(),
             diffs: Diffs::default(),
             costly: Costly::default(),
+            searches: Costly::with(1),
             neighbours: Neighbours::default(),
             streams: Streams::default(),
             growth: Kept::new(REPORTS),

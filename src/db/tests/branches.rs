@@ -112,6 +112,8 @@ async fn what_is_called_so_comes_before_what_has_it_in_its_name() {
     let found = db.search_attributes("json-89", Some(&[key().repository]), 50).await.unwrap();
     assert_eq!((found.rows.len(), found.more), (11, false));
     assert!(db.search_attributes("json 7", None, 5).await.unwrap().more);
+    // the same word once more, and more words than anybody needs
+    assert_eq!(db.search_attributes(&"json-89 ".repeat(40), None, 50).await.unwrap().rows.len(), found.rows.len());
 }
 
 #[tokio::test]
