@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::appliance::{Appliance, Place};
 use crate::checks::{opened, until_told};
 use crate::double::{APP, GitHub, Hosted, INES, SECRET, contributor};
-use crate::{accepted, packages, settled};
+use crate::{accepted, packages};
 
 /// `method address status`, with words for what differs from one to the next, and how often.
 type Calls = BTreeMap<String, usize>;
@@ -45,12 +45,7 @@ fn changing(packages: &Hosted<'_>, branch: &str, number: usize, lib: &str, each:
 
 /// What a review with 500 changes costs, and how many check runs it has in the end.
 fn of_five_hundred(lines: &str, (lib, each): (&str, &str)) -> (Calls, usize, Duration) {
-    let place = Place::new();
-    let github = GitHub::start(&place);
-    github.also(lines);
-    let packages = packages(&github);
-    let snowgate = place.serve();
-    settled(&snowgate, "us/packages");
+    opening!(place, github, packages, snowgate, github.also(lines));
     let head = changing(&packages, "change", 500, lib, each);
     let before = github.world().asked.len();
     let began = Instant::now();
@@ -89,12 +84,7 @@ fn a_review_with_five_hundred_changes_is_told_in_a_handful_of_calls() {
 #[test]
 #[ignore = "takes ten minutes: one call a second, as GitHub asks for"]
 fn each_of_five_hundred_changes_costs_one_call_where_that_is_wanted() {
-    let place = Place::new();
-    let github = GitHub::start(&place);
-    github.also("checks = \"changes\"\nchecks_limit = 600");
-    let packages = packages(&github);
-    let snowgate = place.serve();
-    settled(&snowgate, "us/packages");
+    opening!(place, github, packages, snowgate, github.also("checks = \"changes\"\nchecks_limit = 600"));
     let head = changing(&packages, "change", 500, BUILT.0, BUILT.1);
     let before = github.world().asked.len();
     let began = Instant::now();
@@ -121,12 +111,7 @@ fn each_of_five_hundred_changes_costs_one_call_where_that_is_wanted() {
 
 #[test]
 fn a_new_review_is_told_of_before_the_many_changes_of_another() {
-    let place = Place::new();
-    let github = GitHub::start(&place);
-    github.also("checks = \"changes\"");
-    let packages = packages(&github);
-    let snowgate = place.serve();
-    settled(&snowgate, "us/packages");
+    opening!(place, github, packages, snowgate, github.also("checks = \"changes\""));
     let many = changing(&packages, "many", 40, FAILED.0, FAILED.1);
     opened(&github, &packages, &snowgate, "many");
     let told = || packages.checks().iter().filter(|run| run.head == many).count();
@@ -139,11 +124,7 @@ fn a_new_review_is_told_of_before_the_many_changes_of_another() {
 
 #[test]
 fn a_check_run_is_there_soon_after_the_delivery() {
-    let place = Place::new();
-    let github = GitHub::start(&place);
-    let packages = packages(&github);
-    let snowgate = place.serve();
-    settled(&snowgate, "us/packages");
+    opening!(place, github, packages, snowgate);
     packages.work.branch("change", &[("lib", "echo lib 2 > $out")]);
     let number = opened(&github, &packages, &snowgate, "change");
     packages.work.git(&["switch", "--quiet", "change"]);

@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use crate::appliance::{Appliance, Place};
+use crate::appliance::Appliance;
 use crate::double::{GitHub, Hosted, State, checks::CheckRun};
-use crate::{MERGEABLE, accepted, decision, packages, settled};
+use crate::{MERGEABLE, accepted, decision};
 
 const NAME: &str = "snowgate";
 
@@ -22,12 +22,8 @@ pub fn until_told(snowgate: &Appliance<'_>, packages: &Hosted<'_>, head: &str, w
 
 #[test]
 fn a_check_run_follows_the_review_from_its_beginning_to_its_verdict() {
-    let place = Place::new();
+    opening!(place, github, packages, snowgate);
     let gate = place.gate("gate");
-    let github = GitHub::start(&place);
-    let packages = packages(&github);
-    let snowgate = place.serve();
-    settled(&snowgate, "us/packages");
     let head = packages.work.branch("change", &[("lib", &format!("{}; echo 2 > $out", gate.wait()))]);
     let began = Instant::now();
     opened(&github, &packages, &snowgate, "change");
@@ -49,12 +45,7 @@ fn a_check_run_follows_the_review_from_its_beginning_to_its_verdict() {
 
 #[test]
 fn a_failure_is_told_with_its_cause_and_a_check_run_of_its_own_where_that_is_wanted() {
-    let place = Place::new();
-    let github = GitHub::start(&place);
-    github.checks("failures");
-    let packages = packages(&github);
-    let snowgate = place.serve();
-    settled(&snowgate, "us/packages");
+    opening!(place, github, packages, snowgate, github.checks("failures"));
     let head = packages.work.branch("break", &[("lib", "echo the very reason; exit 3"), ("tool", "echo > $out")]);
     opened(&github, &packages, &snowgate, "break");
     let run = until_told(&snowgate, &packages, &head, "completed failure: Blocked");
@@ -72,11 +63,7 @@ fn system() -> String {
 
 #[test]
 fn rerun_on_github_begins_the_review_again_and_another_check_run_follows_it() {
-    let place = Place::new();
-    let github = GitHub::start(&place);
-    let packages = packages(&github);
-    let snowgate = place.serve();
-    settled(&snowgate, "us/packages");
+    opening!(place, github, packages, snowgate);
     // it fails the first time
     let everybodys = place.path("everybodys");
     std::fs::create_dir(&everybodys).unwrap();
@@ -93,12 +80,8 @@ fn rerun_on_github_begins_the_review_again_and_another_check_run_follows_it() {
 
 #[test]
 fn what_is_given_up_is_cancelled_and_the_new_head_has_a_check_run_of_its_own() {
-    let place = Place::new();
+    opening!(place, github, packages, snowgate);
     let gate = place.gate("gate");
-    let github = GitHub::start(&place);
-    let packages = packages(&github);
-    let snowgate = place.serve();
-    settled(&snowgate, "us/packages");
     let first = packages.work.branch("change", &[("lib", &format!("{}; echo 2 > $out", gate.wait()))]);
     let number = opened(&github, &packages, &snowgate, "change");
     until_told(&snowgate, &packages, &first, "in_progress");
@@ -116,12 +99,8 @@ fn what_is_given_up_is_cancelled_and_the_new_head_has_a_check_run_of_its_own() {
 
 #[test]
 fn an_outage_a_lost_answer_and_a_restart_lose_nothing_and_make_nothing_twice() {
-    let place = Place::new();
+    opening!(place, github, packages, snowgate);
     let gate = place.gate("gate");
-    let github = GitHub::start(&place);
-    let packages = packages(&github);
-    let snowgate = place.serve();
-    settled(&snowgate, "us/packages");
     let head = packages.work.branch("change", &[("lib", &format!("{}; echo 2 > $out", gate.wait()))]);
     // it is created, and nobody hears of it
     github.world().lost = 1;

@@ -48,12 +48,8 @@ pub fn flaky(place: &Place) -> (std::path::PathBuf, String) {
 
 #[test]
 fn a_writer_orders_by_comments_and_each_is_answered_once() {
-    let place = Place::new();
+    opening!(place, github, packages, snowgate);
     let gate = place.gate("gate");
-    let github = GitHub::start(&place);
-    let packages = packages(&github);
-    let snowgate = place.serve();
-    settled(&snowgate, "us/packages");
     let (way, script) = flaky(&place);
     let head = packages.work.branch("flaky", &[("lib", &script), ("tool", "echo > $out")]);
     let number = opened(&github, &packages, &snowgate, "flaky");
@@ -113,11 +109,7 @@ fn a_writer_orders_by_comments_and_each_is_answered_once() {
 
 #[test]
 fn a_writer_allows_a_strangers_change() {
-    let place = Place::new();
-    let github = GitHub::start(&place);
-    let packages = packages(&github);
-    let snowgate = place.serve();
-    settled(&snowgate, "us/packages");
+    opening!(place, github, packages, snowgate);
     let head = packages.work.branch("theirs", &[("lib", "echo 2 > $out")]);
     let number = packages.open_from_fork("theirs", STRANGER);
     accepted(&github.deliver(&snowgate, "pull_request", &packages.pull_event("opened", number)));
@@ -134,11 +126,7 @@ fn a_writer_allows_a_strangers_change() {
 #[test]
 fn what_was_said_of_one_head_is_not_done_to_the_next() {
     const WAITS: &str = "completed action_required: Waits";
-    let place = Place::new();
-    let github = GitHub::start(&place);
-    let packages = packages(&github);
-    let snowgate = place.serve();
-    settled(&snowgate, "us/packages");
+    opening!(place, github, packages, snowgate);
     let read = packages.work.branch("theirs", &[("lib", "echo 2 > $out")]);
     let number = packages.open_from_fork("theirs", STRANGER);
     accepted(&github.deliver(&snowgate, "pull_request", &packages.pull_event("opened", number)));
@@ -186,11 +174,7 @@ fn what_was_said_of_one_head_is_not_done_to_the_next() {
 
 #[test]
 fn a_kill_in_between_and_lost_answers_carry_nothing_out_twice() {
-    let place = Place::new();
-    let github = GitHub::start(&place);
-    let packages = packages(&github);
-    let snowgate = place.serve();
-    settled(&snowgate, "us/packages");
+    opening!(place, github, packages, snowgate);
     let (way, script) = flaky(&place);
     let head = packages.work.branch("flaky", &[("lib", &script)]);
     let number = opened(&github, &packages, &snowgate, "flaky");

@@ -1,20 +1,13 @@
 //! What people do to pull requests in their own name.
 
-use crate::appliance::Place;
+use crate::accepted;
 use crate::browser::Browser;
 use crate::checks::{opened, until_told};
-use crate::double::{GitHub, INES, STRANGER};
-use crate::{accepted, packages, settled};
+use crate::double::{INES, STRANGER};
 
 #[test]
 fn people_approve_and_merge_in_their_own_name_and_githubs_rules_hold() {
-    let place = Place::new();
-    let github = GitHub::start(&place);
-    github.with_sign_in();
-    let packages = packages(&github);
-    packages.allow_methods([true, true, false]);
-    let snowgate = place.serve();
-    settled(&snowgate, "us/packages");
+    opening!(place, github, packages, snowgate, github.with_sign_in(), packages.allow_methods([true, true, false]));
     let head = packages.work.branch("change", &[("lib", "echo 2 > $out")]);
     let number = opened(&github, &packages, &snowgate, "change");
     until_told(&snowgate, &packages, &head, "completed success: Mergeable");

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::appliance::{Appliance, Place};
 use crate::double::{GitHub, SECRET, State};
-use crate::{MERGEABLE, accepted, decision, packages, settled};
+use crate::{MERGEABLE, accepted, decision, packages};
 
 /// What is known of pull requests, but for when it was read.
 fn known(snowgate: &Appliance<'_>) -> Vec<Value> {
@@ -21,11 +21,7 @@ fn known(snowgate: &Appliance<'_>) -> Vec<Value> {
 
 #[test]
 fn a_history_replayed_in_any_order_with_losses_and_repetitions_ends_where_it_ended() {
-    let place = Place::new();
-    let github = GitHub::start(&place);
-    let packages = packages(&github);
-    let snowgate = place.serve();
-    settled(&snowgate, "us/packages");
+    opening!(place, github, packages, snowgate);
     let mut history = Vec::new();
     let mut deliver = |event: &'static str, payload: Value| {
         accepted(&github.deliver(&snowgate, event, &payload));

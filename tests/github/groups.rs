@@ -1,19 +1,13 @@
 //! Merge queues: what is about to land is checked as it will land.
 
-use crate::appliance::Place;
+use crate::accepted;
 use crate::checks::until_told;
 use crate::commands::flaky;
-use crate::double::GitHub;
-use crate::{accepted, packages, settled};
 
 #[test]
 fn a_merge_queues_groups_are_reviewed_on_what_they_were_made_on() {
-    let place = Place::new();
+    opening!(place, github, packages, snowgate);
     let gate = place.gate("gate");
-    let github = GitHub::start(&place);
-    let packages = packages(&github);
-    let snowgate = place.serve();
-    settled(&snowgate, "us/packages");
     packages.work.branch("good", &[("tool", "echo tool > $out")]);
     packages.work.branch("bad", &[("lib", "echo the very reason; exit 1")]);
     packages.work.branch("slow", &[("late", &format!("{}; echo late > $out", gate.wait()))]);
@@ -58,11 +52,7 @@ fn a_merge_queues_groups_are_reviewed_on_what_they_were_made_on() {
 
 #[test]
 fn rerun_on_the_check_run_of_a_group_reviews_the_group_again() {
-    let place = Place::new();
-    let github = GitHub::start(&place);
-    let packages = packages(&github);
-    let snowgate = place.serve();
-    settled(&snowgate, "us/packages");
+    opening!(place, github, packages, snowgate);
     let (way, script) = flaky(&place);
     packages.work.branch("flaky", &[("tool", &script)]);
     let number = packages.open("flaky");

@@ -1,5 +1,17 @@
 //! Snowgate and GitHub: the real program, real git over HTTP, real Nix, and a GitHub of our own that keeps its state.
 
+/// How most stories open: `us/packages` is on GitHub, and Snowgate has read it. What stands behind the names is done before it starts.
+macro_rules! opening {
+    ($place:ident, $github:ident, $packages:ident, $snowgate:ident $(, $before:expr)*) => {
+        let $place = $crate::appliance::Place::new();
+        let $github = $crate::double::GitHub::start(&$place);
+        let $packages = $crate::packages(&$github);
+        $($before;)*
+        let $snowgate = $place.serve();
+        $crate::settled(&$snowgate, "us/packages");
+    };
+}
+
 #[path = "../support/appliance.rs"]
 mod appliance;
 mod browser;
@@ -54,11 +66,7 @@ fn accepted(answer: &appliance::http::Answer) {
 
 #[test]
 fn a_pull_request_is_reviewed_when_it_is_opened_and_no_process_shows_the_token() {
-    let place = Place::new();
-    let github = GitHub::start(&place);
-    let packages = packages(&github);
-    let snowgate = place.serve();
-    settled(&snowgate, "us/packages");
+    opening!(place, github, packages, snowgate);
 
     let head = packages.work.branch("change", &[("lib", "echo lib 2 > $out")]);
     let number = packages.open("change");
@@ -176,11 +184,7 @@ fn a_lost_delivery_heals_and_reading_what_has_not_changed_costs_nothing() {
 
 #[test]
 fn a_repeated_delivery_does_nothing_and_a_forged_one_is_not_even_kept() {
-    let place = Place::new();
-    let github = GitHub::start(&place);
-    let packages = packages(&github);
-    let snowgate = place.serve();
-    settled(&snowgate, "us/packages");
+    opening!(place, github, packages, snowgate);
     let head = packages.work.branch("change", &[("lib", "echo lib 2 > $out")]);
     let number = packages.open("change");
     let body = packages.pull_event("opened", number).to_string();

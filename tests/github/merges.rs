@@ -1,11 +1,11 @@
 //! Merges that wait for a verdict.
 
-use crate::appliance::{Appliance, Place};
+use crate::accepted;
+use crate::appliance::Appliance;
 use crate::browser::Browser;
 use crate::checks::{opened, until_told};
 use crate::commands::flaky;
 use crate::double::{GitHub, Hosted, INES};
-use crate::{accepted, packages, settled};
 
 fn order(github: &GitHub<'_>, packages: &Hosted<'_>, snowgate: &Appliance<'_>, number: u64, words: &str) {
     let comment = packages.say(number, Some(INES), words);
@@ -23,12 +23,8 @@ fn given_up(snowgate: &Appliance<'_>, packages: &Hosted<'_>, number: u64, why: &
 
 #[test]
 fn a_merge_waits_for_the_verdict_on_its_head_through_restarts_and_happens_once() {
-    let place = Place::new();
+    opening!(place, github, packages, snowgate);
     let gate = place.gate("gate");
-    let github = GitHub::start(&place);
-    let packages = packages(&github);
-    let snowgate = place.serve();
-    settled(&snowgate, "us/packages");
     let head = packages.work.branch("change", &[("lib", &format!("{}; echo 2 > $out", gate.wait()))]);
     let number = opened(&github, &packages, &snowgate, "change");
     snowgate.building("lib");
@@ -64,13 +60,8 @@ fn a_merge_waits_for_the_verdict_on_its_head_through_restarts_and_happens_once()
 
 #[test]
 fn a_merge_is_given_up_and_says_why() {
-    let place = Place::new();
+    opening!(place, github, packages, snowgate, packages.allow_methods([false, true, false]));
     let gate = place.gate("gate");
-    let github = GitHub::start(&place);
-    let packages = packages(&github);
-    packages.allow_methods([false, true, false]);
-    let snowgate = place.serve();
-    settled(&snowgate, "us/packages");
     let ready = |branch: &str| {
         let head = packages.work.branch(branch, &[(branch, "echo > $out")]);
         let number = opened(&github, &packages, &snowgate, branch);
@@ -120,12 +111,7 @@ fn a_merge_is_given_up_and_says_why() {
 
 #[test]
 fn who_is_signed_in_has_it_merged_in_their_own_name_when_the_verdict_comes() {
-    let place = Place::new();
-    let github = GitHub::start(&place);
-    github.with_sign_in();
-    let packages = packages(&github);
-    let snowgate = place.serve();
-    settled(&snowgate, "us/packages");
+    opening!(place, github, packages, snowgate, github.with_sign_in());
     // ordered from the page while it builds; the head is where it stood
     let waiting = |snowgate: &Appliance<'_>, branch: &str, fields: &str| {
         let gate = place.gate(branch);

@@ -1,17 +1,12 @@
 //! What people say on GitHub of a pull request, as far as it counts here.
 
-use crate::appliance::Place;
+use crate::accepted;
 use crate::checks::{opened, until_told};
-use crate::double::{GitHub, INES, STRANGER};
-use crate::{accepted, packages, settled};
+use crate::double::{INES, STRANGER};
 
 #[test]
 fn approvals_are_of_the_head_that_they_were_given_for_and_requested_changes_stand_until_they_are_dismissed() {
-    let place = Place::new();
-    let github = GitHub::start(&place);
-    let packages = packages(&github);
-    let snowgate = place.serve();
-    settled(&snowgate, "us/packages");
+    opening!(place, github, packages, snowgate);
     let head = packages.work.branch("change", &[("lib", "echo 2 > $out")]);
     let number = opened(&github, &packages, &snowgate, "change");
     until_told(&snowgate, &packages, &head, "completed success: Mergeable");

@@ -4,18 +4,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
-use crate::appliance::Place;
 use crate::checks::{opened, until_told};
-use crate::double::GitHub;
-use crate::{MERGEABLE, accepted, decision, packages, settled};
+use crate::{MERGEABLE, accepted, decision, settled};
 
 #[test]
 fn a_change_of_words_alone_builds_nothing_and_is_mergeable() {
-    let place = Place::new();
-    let github = GitHub::start(&place);
-    let packages = packages(&github);
-    let snowgate = place.serve();
-    settled(&snowgate, "us/packages");
+    opening!(place, github, packages, snowgate);
     packages.work.git(&["switch", "--quiet", "--create", "words", "main"]);
     packages.work.write("README.md", "Words.\n");
     let head = packages.work.commit("words");
@@ -29,12 +23,8 @@ fn a_change_of_words_alone_builds_nothing_and_is_mergeable() {
 
 #[test]
 fn two_pull_requests_that_need_the_same_build_share_it() {
-    let place = Place::new();
+    opening!(place, github, packages, snowgate);
     let gate = place.gate("gate");
-    let github = GitHub::start(&place);
-    let packages = packages(&github);
-    let snowgate = place.serve();
-    settled(&snowgate, "us/packages");
     let script = format!("{}; echo 2 > $out", gate.wait());
     let first = packages.work.branch("first", &[("lib", &script)]);
     let second = packages.work.branch("second", &[("lib", &script), ("tool", "echo ${lib} > $out")]);
@@ -51,12 +41,8 @@ fn two_pull_requests_that_need_the_same_build_share_it() {
 
 #[test]
 fn a_used_up_rate_limit_is_waited_for_and_nothing_is_lost() {
-    let place = Place::new();
+    opening!(place, github, packages, snowgate);
     let gate = place.gate("gate");
-    let github = GitHub::start(&place);
-    let packages = packages(&github);
-    let snowgate = place.serve();
-    settled(&snowgate, "us/packages");
     let head = packages.work.branch("change", &[("lib", &format!("{}; echo 2 > $out", gate.wait()))]);
     opened(&github, &packages, &snowgate, "change");
     until_told(&snowgate, &packages, &head, "in_progress: 1 rebuild: building");
@@ -73,11 +59,7 @@ fn a_used_up_rate_limit_is_waited_for_and_nothing_is_lost() {
 
 #[test]
 fn a_suspended_installation_is_left_alone_and_taken_up_again() {
-    let place = Place::new();
-    let github = GitHub::start(&place);
-    let packages = packages(&github);
-    let snowgate = place.serve();
-    settled(&snowgate, "us/packages");
+    opening!(place, github, packages, snowgate);
     github.world().suspended = true;
     let told = |action: &str| json!({"action": action, "installation": {"id": 70}});
     accepted(&github.deliver(&snowgate, "installation", &told("suspend")));
@@ -93,13 +75,8 @@ fn a_suspended_installation_is_left_alone_and_taken_up_again() {
 
 #[test]
 fn an_installation_that_is_taken_away_is_not_asked_in_vain_its_reviews_stay_and_it_can_come_back() {
-    let place = Place::new();
+    opening!(place, github, packages, snowgate, github.also("poll_seconds = 1"));
     let gate = place.gate("gate");
-    let github = GitHub::start(&place);
-    github.also("poll_seconds = 1");
-    let packages = packages(&github);
-    let snowgate = place.serve();
-    settled(&snowgate, "us/packages");
     let done = packages.work.branch("done", &[("lib", "echo 2 > $out")]);
     opened(&github, &packages, &snowgate, "done");
     until_told(&snowgate, &packages, &done, "completed success: Mergeable");

@@ -58,7 +58,7 @@ fn words(pull: &PullRow, method: Method) -> Markup {
 fn commit(method: Method) -> &'static str {
     match method {
         Method::Merge => "merge commit",
-        Method::Squash => "one commit",
+        Method::Squash => "squashed commit",
         Method::Rebase => "commits",
     }
 }
