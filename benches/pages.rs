@@ -1,6 +1,7 @@
 //! The pages over a review of 10,000 changed attributes (`SNOWGATE_CHANGES` for another number) and a list of 200 pull requests, as
 //! `snowgate serve` answers them: `make bench BENCH="--bench pages"`. Server time of each page from request to last byte, over one
-//! connection; what the first load of the review costs; requests a second on the list with 50 clients.
+//! connection, and what it used of the server's processors, which a busy machine alters less; what the first load of the review costs;
+//! requests a second on the list with 50 clients.
 
 #[path = "../tests/support/appliance.rs"]
 mod appliance;
@@ -48,7 +49,7 @@ fn main() {
     let cause = report["failures"][0]["drv"].as_str().map(|drv| drv[11..].to_owned()).expect("a cause");
     let growing = report["changes"].as_array().into_iter().flatten().find(|change| grew(change)).expect("one that grew");
     let growing = growing["attr"].as_str().expect("its name");
-    println!("server time of a page, {ROUNDS} times       p50       p99   compressed");
+    println!("server time of a page, {ROUNDS} times       p50       p99       CPU   compressed");
     let pages = [
         ("the list", "/".to_owned()),
         ("the list, searched", "/?q=fischer".to_owned()),
@@ -88,10 +89,12 @@ fn main() {
             println!("  {what:<34} answers {}", cold.status);
             continue;
         }
+        let used = cpu(appliance.pid());
         let mut times: Vec<Duration> = (0..ROUNDS).map(|_| connection.get(address).took).collect();
+        let used = ms(cpu(appliance.pid()) - used) / ROUNDS as f64;
         times.sort();
         println!(
-            "  {what:<34} {:6.2} ms {:6.2} ms {:8.1} KiB   the first time {:.1} ms",
+            "  {what:<34} {:6.2} ms {:6.2} ms {used:6.1} ms {:8.1} KiB   the first time {:.1} ms",
             ms(times[ROUNDS / 2]),
             ms(times[ROUNDS * 99 / 100]),
             cold.bytes as f64 / 1024.0,

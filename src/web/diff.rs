@@ -35,6 +35,9 @@ const READ: u64 = 12 << 20;
 /// For the colours of one page. A file that has none is read as well without.
 const COLOURING: Duration = Duration::from_millis(400);
 
+/// How long a file stays without the colours that there was no time for: the machine may be busy, the file too long.
+const PALE: Duration = Duration::from_secs(60);
+
 /// For one file. A pair of texts that takes longer is compared roughly: hostile ones would take minutes.
 const COMPARING: Duration = Duration::from_millis(200);
 
@@ -51,9 +54,16 @@ const GONE: Duration = Duration::from_secs(60);
 
 pub struct Diffs {
     lists: Kept<Landing, Known>,
-    compared: Kept<Key, Compared>,
+    compared: Kept<Key, Coloured>,
     /// Lists that git is making now: whoever asks for one of them meanwhile waits for it.
     under_way: Mutex<Vec<(Landing, Weak<tokio::sync::Mutex<()>>)>>,
+}
+
+/// Two texts, compared.
+struct Coloured {
+    file: Arc<Compared>,
+    /// There was no time for all of its colours: it is worked out again from then on.
+    again: Option<Instant>,
 }
 
 /// What git said of a change.
@@ -92,7 +102,7 @@ struct Key {
 
 impl Default for Diffs {
     fn default() -> Self {
-        let weigh = |file: &Compared| file.old.len() + file.new.len();
+        let weigh = |coloured: &Coloured| coloured.file.old.len() + coloured.file.new.len();
         Self {
             lists: Kept::weighing(LISTED, Known::weight),
             compared: Kept::weighing(COMPARED, weigh),
@@ -329,8 +339,9 @@ async fn body(
     }
     let id = |entry: &Option<RawEntry>| entry.as_ref().map(|entry| entry.id.to_string());
     let key = Key { old: id(&change.old), new: id(&change.new), path: path.clone(), around };
-    if let Some(file) = site.diffs.compared.get(&key) {
-        return Ok(Body::Text(file));
+    let still = |coloured: &Arc<Coloured>| coloured.again.is_none_or(|again| Instant::now() < again);
+    if let Some(coloured) = site.diffs.compared.get(&key).filter(still) {
+        return Ok(Body::Text(coloured.file.clone()));
     }
     // languages are recognised by regular expressions of their own pace
     let compared = web::block(move || {
@@ -341,9 +352,10 @@ async fn body(
         let hunks = compare(&old, &new, around, Some(Instant::now() + COMPARING));
         Compared::new(&path, old, new, hunks, colours_by)
     });
-    let file = compared.await.map_err(Fault::internal)?;
-    // what ran out of time looks better the next time
-    let file = if Instant::now() < colours_by { site.diffs.compared.put(key, file) } else { Arc::new(file) };
+    let file = Arc::new(compared.await.map_err(Fault::internal)?);
+    let now = Instant::now();
+    let again = (now >= colours_by).then(|| now + PALE);
+    site.diffs.compared.put(key, Coloured { file: file.clone(), again });
     Ok(Body::Text(file))
 }
 
