@@ -13,9 +13,11 @@ const { subject, pull: alsoPull = "" } = about();      // "review:ID", "drv:BASE
 const liveState = document.getElementById("live-state");
 let refreshing = false, refreshAgain = false, refreshTimer = 0;
 
-function keepsFocus(part) {
+// Somebody is writing there, or has written what is not sent yet.
+function isWrittenIn(part) {
   const active = document.activeElement;
-  return active && part.contains(active) && active.matches("input, select, textarea");
+  if (active && part.contains(active) && active.matches("input, select, textarea")) return true;
+  return [...part.querySelectorAll("textarea, input:not([type=hidden])")].some((field) => field.value !== field.defaultValue);
 }
 
 // What somebody unfolded stays unfolded, and the row where they are stays theirs.
@@ -26,7 +28,7 @@ async function refresh() {
   refreshTimer = 0;
   if (refreshing) { refreshAgain = true; return; }
   refreshing = true;
-  const parts = [...document.querySelectorAll("[data-live][id]")].filter((part) => !keepsFocus(part));
+  const parts = [...document.querySelectorAll("[data-live][id]")].filter((part) => !isWrittenIn(part));
   try {
     await htmx.ajax("GET", location.href, { source: document.body, swap: "none", selectOOB: parts.map((part) => `#${part.id}:morph`).join(",") });
     // another review took this one's place, or the first one began: that is another page

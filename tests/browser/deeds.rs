@@ -51,6 +51,9 @@ fn a_change_is_approved_on_its_page_and_merged_from_the_list() {
     browser.go(&snowgate.url(&format!("/r/us/packages/pull/{number}")));
     browser.click("#deed-approve summary");
     browser.type_into("#deed-approve textarea", "Looks good.");
+    // what is written and not sent is not taken away by what happens meanwhile
+    browser.run("document.activeElement.blur(); return refresh();");
+    assert_eq!(browser.value("document.querySelector('#deed-approve textarea').value"), "Looks good.");
     browser.keep("review-approve-light-1280");
     assert_eq!(axe::violations(&browser), Vec::<String>::new());
     browser.click("#deed-approve form button");
