@@ -17,6 +17,8 @@ use crate::review::report::{Failure, Report};
 const PER_PAGE: usize = 100;
 /// Branches of a node within the tree of another; all of them are one click away.
 const STEP: usize = 25;
+/// Branches that are open on a page, besides the root's: each closed one's link names them all. More have pages of their own.
+const OPEN: usize = 30;
 /// Names of a derivation that are shown beside it.
 const NAMES: usize = 3;
 
@@ -104,6 +106,8 @@ struct Drawing<'a> {
     way: Way,
     names: HashMap<&'a DrvPath, Vec<&'a AttrPath>>,
     failures: HashMap<&'a DrvPath, &'a Failure>,
+    /// Of what is asked for, the hashes that are of this tree.
+    open: BTreeSet<&'a str>,
     /// What is open on this page already: in a graph, many ways lead to one place.
     drawn: HashSet<u32>,
 }
@@ -175,7 +179,9 @@ impl<'a> Drawing<'a> {
             }
         }
         let failures = view.report.failures.iter().map(|failure| (&failure.drv, failure)).collect();
-        Self { view, tree, way, names, failures, drawn: HashSet::new() }
+        let hashes: HashSet<&str> = tree.blame.paths().map(|drv| drv.path().hash()).collect();
+        let known = view.query.open.iter().map(String::as_str).filter(|hash| hashes.contains(hash));
+        Self { view, tree, way, names, failures, open: known.take(OPEN).collect(), drawn: HashSet::new() }
     }
 
     fn step(&self, at: u32) -> Vec<u32> {
@@ -196,7 +202,12 @@ impl<'a> Drawing<'a> {
             @if items.is_empty() { p.empty { @match self.way { Way::NeededBy => "Nothing else fails because of it.", Way::Needs => "It failed by itself." } } }
             // what is unfolded elsewhere is this part of this page
             @else { details.step open { summary { (self.words(step.len())) } ul.tree { @for item in items { (item) } } (bar) } }
+            @if self.is_full() { p.empty { "So many branches are open here (" (OPEN) ") that each further one opens on a page of its own." } }
         }
+    }
+
+    fn is_full(&self) -> bool {
+        self.open.len() >= OPEN
     }
 
     fn words(&self, step: usize) -> String {
@@ -242,8 +253,9 @@ impl<'a> Drawing<'a> {
             return html! { p.small { a href={ "#n-" (hash) } { (words) } span.muted { ", open above" } } };
         }
         let own = tree_href(self.view.report, &self.tree.blame.node(at).drv, self.way);
-        if !self.view.query.open.contains(hash) {
-            return html! { p.small { a.opener href=(self.with_open(hash)) hx-get=(own) hx-target="closest p" hx-select=".step" hx-swap="outerHTML" { (words) } } };
+        if !self.open.contains(hash) {
+            let href = if self.is_full() { own.clone() } else { self.with_open(hash) };
+            return html! { p.small { a.opener href=(href) hx-get=(own) hx-target="closest p" hx-select=".step" hx-swap="outerHTML" { (words) } } };
         }
         self.drawn.insert(at);
         let items: Vec<Markup> = step.iter().take(STEP).map(|at| self.item(*at)).collect();
@@ -259,10 +271,53 @@ impl<'a> Drawing<'a> {
     }
 
     fn with_open(&self, hash: &str) -> String {
-        let open: Vec<&str> = self.view.query.open.iter().map(String::as_str).chain([hash]).collect();
+        let open: Vec<&str> = self.open.iter().copied().chain([hash]).collect();
         let page = if self.view.query.page > 1 { format!("&page={}", self.view.query.page) } else { String::new() };
-        // the hashes are store paths' own or were none, and then no branch matches them
-        let open: Vec<String> = open.into_iter().map(super::parts::query_value).collect();
         format!("{}{page}&open={}#n-{hash}", tree_href(self.view.report, self.view.root, self.way), open.join(","))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::web::view::samples;
+
+    fn drv(n: u64) -> DrvPath {
+        samples::drv(n, "node")
+    }
+
+    /// A cause that a hundred need, each of which one more needs.
+    fn blame() -> Blame {
+        let node = |n: u64, needs: &[u64]| serde_json::json!({"drv": drv(n), "outcome": "dependency_failed", "needs": needs});
+        let near = (1..=100).map(|n| node(n, &[0]));
+        let far = (1..=100).map(|n| node(100 + n, &[n]));
+        let nodes: Vec<_> = [node(0, &[])].into_iter().chain(near).chain(far).collect();
+        serde_json::from_value(serde_json::json!({"nodes": nodes})).unwrap()
+    }
+
+    fn page_with(open: impl Iterator<Item = String>) -> String {
+        let (report, tree) = (samples::blocked(), Tree::from(blame()));
+        let query = TreeQuery { way: Some(Way::NeededBy), open: open.collect(), page: 1 };
+        tree_page(&TreePage { report: &report, number: Some(3), tree: Some(&tree), root: &drv(0), query: &query }).into_string()
+    }
+
+    /// The longest list of open branches in a link.
+    fn longest(page: &str) -> usize {
+        page.split("&amp;open=").skip(1).map(|rest| rest.split('#').next().unwrap().split(',').count()).max().unwrap_or(0)
+    }
+
+    #[test]
+    fn links_repeat_what_is_open_here_and_nothing_that_a_visitor_made_up() {
+        let hash = |n: u64| drv(n).path().hash().to_owned();
+        let made_up = || (1_000..1_600).map(hash);
+        let page = page_with(made_up());
+        assert_eq!((longest(&page), page.matches("id=\"n-").count()), (1, 0));
+        let page = page_with(made_up().chain([hash(1)]));
+        assert_eq!((longest(&page), page.matches("id=\"n-").count()), (2, 1));
+        assert!(!page.contains("a page of its own.</p>"), "{page}");
+
+        let page = page_with(made_up().chain((1..=100).map(hash)));
+        assert_eq!((longest(&page), page.matches("id=\"n-").count()), (0, OPEN));
+        assert!(page.contains("So many branches are open here (30)") && page.contains(&format!("/tree/{}", drv(99).base_name())));
     }
 }
