@@ -253,14 +253,14 @@ impl House {
         self.staff.drain(builder, on).await
     }
 
-    /// Forgets how the derivation ended, and runs the current reviews again of those pull requests that it was built for. Which ones;
-    /// where there are none, whoever needs it next builds it.
-    pub async fn build_again(&self, drv: &DrvPath) -> Result<Vec<ReviewId>, ActionError> {
+    /// Forgets how the derivation ended, and runs the current reviews again of those pull requests that it was built for, as far as
+    /// `within` goes. Which ones; where there are none, whoever needs it next builds it.
+    pub async fn build_again(&self, drv: &DrvPath, within: &Within) -> Result<Vec<ReviewId>, ActionError> {
         self.db.forget_outcomes(std::slice::from_ref(drv)).await?;
         let attempts = self.db.attempts(drv.base_name()).await?;
         let (mut seen, mut begun) = (BTreeSet::new(), Vec::new());
         for id in attempts.into_iter().filter_map(|attempt| attempt.review) {
-            let Some(row) = self.db.review(&id).await? else { continue };
+            let Some(row) = self.db.review(&id).await?.filter(|row| within.has(&row.repository)) else { continue };
             let Some(number) = row.number else { continue };
             let current = self.db.pull(&row.repository, number).await?.and_then(|pull| pull.review);
             let Some(current) = current.filter(|current| seen.insert(current.clone())) else { continue };
@@ -287,6 +287,22 @@ impl House {
     /// Exchanges what GitHub gave for a new App's credentials.
     pub async fn register(&self, code: String) -> Result<Registered, ActionError> {
         self.staff.register(code).await
+    }
+}
+
+/// In which repositories an order that concerns several is carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Within {
+    All,
+    These(BTreeSet<RepositoryName>),
+}
+
+impl Within {
+    fn has(&self, repository: &RepositoryName) -> bool {
+        match self {
+            Self::All => true,
+            Self::These(names) => names.contains(repository),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use super::rights::{Actor, Right};
 use super::site::Site;
 use super::view::parts::pull_href;
 use super::{csrf, deeds};
+use crate::actors::house::Within;
 use crate::db::{AttemptRow, What};
 use crate::domain::ReviewId;
 
@@ -75,13 +76,13 @@ pub async fn retry(
 ) -> Result<HttpResponse, Fault> {
     sent_by(&actor, &request, &body)?;
     let attempts = site.house.db.attempts(&base_name).await?;
-    may_try(&site, &actor, &attempts).await?;
+    let within = may_try(&site, &actor, &attempts).await?;
     let drv = derivation_path(&base_name, attempts.first().map(|row| &row.drv))?;
     let remembered = site.house.db.outcomes(std::slice::from_ref(&drv)).await?;
     if attempts.is_empty() && remembered.is_empty() {
         return Err(Fault::not_found(format!("Nothing was ever tried of {drv}.")));
     }
-    let reviews = site.house.build_again(&drv).await?;
+    let reviews = site.house.build_again(&drv, &within).await?;
     let back = format!("/drv/{}", drv.base_name());
     Ok(done(
         &actor,
@@ -112,18 +113,20 @@ pub async fn builder(
     Ok(done(&actor, &request, &format!("{action} of builder {name}"), "/builders", &json!({"id": name, "action": action})))
 }
 
-/// Who writes to a repository that it was built for may have it built again.
-async fn may_try(site: &Site, actor: &Actor, attempts: &[AttemptRow]) -> Result<(), Fault> {
+/// Who writes to a repository that it was built for may have it built again, there: what others have of it, and whether they have
+/// anything, is not for them.
+async fn may_try(site: &Site, actor: &Actor, attempts: &[AttemptRow]) -> Result<Within, Fault> {
     let reviews = attempts.iter().filter_map(|attempt| attempt.review.clone()).collect();
     let repositories: BTreeSet<_> = site.house.db.repositories_of(reviews).await?.into_values().collect();
-    let mut refused = actor.needs(site, Right::Administer).await;
-    for repository in &repositories {
-        if refused.is_ok() {
-            break;
+    let Err(mut refused) = actor.needs(site, Right::Administer).await else { return Ok(Within::All) };
+    let mut theirs = BTreeSet::new();
+    for repository in repositories {
+        match actor.needs(site, Right::Write(&repository)).await {
+            Ok(()) => drop(theirs.insert(repository)),
+            Err(fault) => refused = fault,
         }
-        refused = actor.needs(site, Right::Write(repository)).await;
     }
-    refused
+    if theirs.is_empty() { Err(refused) } else { Ok(Within::These(theirs)) }
 }
 
 /// The fields of a form that this actor sent, and nobody else in their name.

@@ -550,3 +550,32 @@ async fn what_a_person_does_on_github_is_done_with_their_own_token() {
     let nobody = actor(&Browser::new(&world)).await.token(&world.site, &"local/packages".into()).await.unwrap_err();
     assert_eq!(nobody.status, StatusCode::UNAUTHORIZED);
 }
+
+#[actix_web::test]
+async fn what_is_built_again_is_built_again_where_one_may_write() {
+    let github = github();
+    github.may(BOB, "push", "local/secret");
+    let world = world(&github).await;
+    let seen = |id: u64, name: &str, visibility| GitHubRepository {
+        id,
+        installation: 1,
+        name: name.into(),
+        default_branch: "main".into(),
+        visibility,
+    };
+    let roll = vec![seen(5, "local/packages", Visibility::Everyone), seen(6, "local/secret", Visibility::Private)];
+    world.house.db.call_the_roll(roll).await.unwrap();
+    let secret = Report { id: "5ec4e75ec4e75ec4".into(), repository: "local/secret".into(), ..samples::blocked() };
+    let world = world.with_review_of(&secret, 9, "Not yours", "theirs").await;
+    let drv = samples::drv(7_001, "libfoo-2.0");
+    for (review, time) in [("00c0ffee00c0ffee", "20261120T124000.123Z"), ("5ec4e75ec4e75ec4", "20261120T124500.123Z")] {
+        let new = NewAttempt { drv: drv.clone(), time: time.into(), builder: "local".into(), review: Some(review.into()) };
+        world.house.db.start_attempt(new).await.unwrap();
+    }
+    let mut ann = Browser::new(&world);
+    ann.signs_in_as(&github, Some(ANN)).await;
+    let seen = ann.press(&format!("/api/derivations/{}/retry", drv.base_name())).await;
+    assert_eq!(seen.status, StatusCode::ACCEPTED, "{}", seen.body);
+    assert!(seen.body.contains("00c0ffee00c0ffee") && !seen.body.contains("5ec4e7"), "{}", seen.body);
+    assert_eq!(*world.crew.orders.lock().unwrap(), ["rerun 00c0ffee00c0ffee"]);
+}
