@@ -19,7 +19,7 @@ use crate::review::report::{Decision, State};
 
 /// How many waiting derivations are listed, unless asked otherwise.
 pub const WAITING: usize = 200;
-const MOST_WAITING: usize = 1_000_000;
+pub const MOST_WAITING: usize = 1_000;
 
 /// The limit of a list of what waits.
 pub fn waiting(text: Option<&str>) -> Result<usize, Fault> {

@@ -1,10 +1,12 @@
 //! `GET /reviews/{id}/chain`: why a path is in the closure of an attribute. The only page of a review that asks the store.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
 
 use super::fault::Fault;
+use super::kept::Question;
 use super::pages::Page;
 use super::site::Site;
 use super::view::chain::{Answer, ChainPage, chain_page};
@@ -45,15 +47,48 @@ pub async fn chain(site: web::Data<Site>, id: web::Path<String>, query: web::Que
     let target: StorePath = format!("{store}/{}", query.path)
         .parse()
         .map_err(|_| Fault::bad_request(format!("“{}” is not the name of a store path.", query.path)))?;
-    let answer = look(&site, outputs, &target).await?;
+    let asked = Asked { outputs, target: target.clone() };
+    let answer = match site.chains.get(&asked) {
+        Some(answer) => answer,
+        None => {
+            let _place = site.costly.place().await?;
+            let answer = look(&site, asked.outputs.clone(), &target, MOST).await?;
+            match answer {
+                Answer::Chain(_) | Answer::NotInIt | Answer::TooLarge(_) => site.chains.put(asked, answer),
+                // they may come back
+                Answer::Gone => Arc::new(answer),
+            }
+        }
+    };
     let view = ChainPage { report: &report, number: row.number, attr: &change.attr, side, target: &target, answer: &answer };
     Ok(HttpResponse::Ok().content_type("text/html; charset=utf-8").body(chain_page(&view).into_string()))
 }
 
-async fn look(site: &Site, outputs: BTreeSet<StorePath>, target: &StorePath) -> Result<Answer, Fault> {
+/// Paths of a closure that the store is asked about. Systems have ten thousand.
+const MOST: usize = 50_000;
+/// Answers that are kept.
+pub const KEPT: usize = 64;
+
+/// What refers to what in a store never changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    outputs: BTreeSet<StorePath>,
+    target: StorePath,
+}
+
+impl Question for Asked {
+    fn takes_the_place_of(&self, _: &Self) -> bool {
+        false
+    }
+}
+
+async fn look(site: &Site, outputs: BTreeSet<StorePath>, target: &StorePath, most: usize) -> Result<Answer, Fault> {
     let mut search = Search::new(outputs, target.clone());
     let mut known: BTreeMap<StorePath, PathInfo> = BTreeMap::new();
     while !search.front().is_empty() {
+        if known.len() + search.front().len() > most {
+            return Ok(Answer::TooLarge(most));
+        }
         let infos = site.house.references(search.front().clone()).await?;
         if known.is_empty() && infos.is_empty() {
             return Ok(Answer::Gone);

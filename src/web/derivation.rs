@@ -174,6 +174,7 @@ async fn search(site: &Site, base_name: &str, attempt: &str, find: Option<&str>)
         return Err(Fault::bad_request(format!("Look for at most {LONGEST} characters.")));
     }
     let wanted = text.to_ascii_lowercase();
+    let _place = site.costly.place().await?;
     let found = site.house.logs.find(base_name, Some(attempt), HITS, move |line| hit(line, &wanted)).await;
     let found = found.map_err(Fault::internal)?;
     Ok(found.map(|found| Search {

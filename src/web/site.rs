@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use actix_web::web;
 
+use super::chain;
 use super::costly::Costly;
 use super::diff::Diffs;
 use super::fault::Fault;
@@ -13,6 +14,7 @@ use super::lists::Lists;
 use super::neighbour::Neighbours;
 use super::sign_in::{Entrance, SignIn};
 use super::sse::Streams;
+use super::view::chain::Answer;
 use super::view::review::{Grows, Reported};
 use super::view::tree::Tree;
 use crate::actors::house::House;
@@ -31,6 +33,7 @@ pub struct Site {
     pub costly: Costly,
     /// The database has two threads that read, for actors too: searches take one of them at most.
     pub searches: Costly,
+    pub chains: Kept<chain::Asked, Answer>,
     pub neighbours: Neighbours,
     pub streams: Streams,
     entrance: Option<Arc<Entrance>>,
@@ -56,6 +59,7 @@ impl Site {
             diffs: Diffs::default(),
             costly: Costly::default(),
             searches: Costly::with(1),
+            chains: Kept::new(chain::KEPT),
             neighbours: Neighbours::default(),
             streams: Streams::default(),
             growth: Kept::new(REPORTS),

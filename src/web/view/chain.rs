@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::layout::{Frame, Place, page};
-use super::parts::{bytes, pull_href, query_value, repository_href};
+use super::parts::{bytes, pull_href, query_value, repository_href, thousands};
 use crate::domain::{AttrPath, Side, StorePath};
 use crate::review::report::Report;
 
@@ -15,6 +15,8 @@ pub enum Answer {
     NotInIt,
     /// The outputs are not in the store any more.
     Gone,
+    /// The closure has more paths than these, which were looked at.
+    TooLarge(usize),
 }
 
 pub struct ChainPage<'a> {
@@ -58,6 +60,9 @@ pub fn chain_page(view: &ChainPage<'_>) -> Markup {
                         }
                     }
                 }
+                Answer::TooLarge(most) => p.empty {
+                    "Within " (thousands(*most as u64)) " paths there is none that refers to it, and here nobody looks further. " code { "nix why-depends" } " does."
+                },
                 Answer::NotInIt => p.empty { "Nothing in this closure refers to it." },
                 Answer::Gone => p.empty { "The outputs are not in the store any more, so that nobody knows what they refer to. Run the review again to have them built." },
             }

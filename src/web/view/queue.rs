@@ -14,6 +14,7 @@ use crate::build::Lane;
 use crate::build::snapshot::{Away, BuilderState, DependencyState, QueueItem, ReviewItem, RunningItem, Snapshot, Wait};
 use crate::db::ReviewRow;
 use crate::domain::{DrvPath, ReviewId};
+use crate::web::api::MOST_WAITING;
 
 pub struct QueuePage<'a> {
     pub snapshot: &'a Snapshot,
@@ -69,7 +70,8 @@ fn rest(view: &QueuePage<'_>) -> Markup {
         @if all > shown {
             p.panel-foot {
                 "The first " (thousands(shown)) " of " (thousands(all)) ". "
-                a href={ "?waiting=" (view.asked.max(1).saturating_mul(10)) } { "Show more" }
+                @if view.asked < MOST_WAITING { a href={ "?waiting=" (view.asked.max(1).saturating_mul(10).min(MOST_WAITING)) } { "Show more" } }
+                @else { "What a review still waits for stands on its page." }
             }
         }
     }
