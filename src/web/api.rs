@@ -31,8 +31,8 @@ pub fn waiting(text: Option<&str>) -> Result<usize, Fault> {
 #[derive(Serialize, JsonSchema)]
 pub struct Repository {
     name: RepositoryName,
-    /// Where it is on the server's disk.
-    path: String,
+    /// Where it is on the server's disk; `null` but for its administrators and its machine's own users.
+    path: Option<String>,
     base_branch: String,
     url: Option<String>,
     /// RFC 3339
@@ -41,15 +41,16 @@ pub struct Repository {
     error: Option<String>,
 }
 
-impl From<&RepositoryRow> for Repository {
-    fn from(row: &RepositoryRow) -> Self {
+impl Repository {
+    fn new(site: &Site, actor: &Actor, row: RepositoryRow) -> Self {
+        let row = gate::told_of_repository(site, actor, row);
         Self {
-            name: row.name.clone(),
-            path: row.path.display().to_string(),
-            base_branch: row.base_branch.clone(),
-            url: row.url.clone(),
+            path: actor.runs_the_house(site).then(|| row.path.display().to_string()),
+            name: row.name,
+            base_branch: row.base_branch,
+            url: row.url,
             read_at: row.read_at.map(|at| at.to_string()),
-            error: row.error.clone(),
+            error: row.error,
         }
     }
 }
@@ -394,7 +395,7 @@ pub async fn repositories(site: web::Data<Site>, actor: Actor) -> Json {
     let readable = actor.readable(&site).await?;
     let mut rows = site.house.db.repositories().await?;
     rows.retain(|row| readable.has(&row.name));
-    Ok(json(&rows.iter().map(Repository::from).collect::<Vec<_>>()))
+    Ok(json(&rows.into_iter().map(|row| Repository::new(&site, &actor, row)).collect::<Vec<_>>()))
 }
 
 /// `GET /api/pulls?repository=&state=&order=`
@@ -412,8 +413,8 @@ pub async fn pulls(site: web::Data<Site>, pairs: web::Query<Vec<(String, String)
 }
 
 /// `GET /api/derivations/{hash}-{name}.drv`
-pub async fn derivation(site: web::Data<Site>, base_name: web::Path<String>) -> Json {
-    let attempts = site.house.db.attempts(&base_name).await?;
+pub async fn derivation(site: web::Data<Site>, base_name: web::Path<String>, actor: Actor) -> Json {
+    let attempts = gate::without_hidden_reviews(&site, &actor, site.house.db.attempts(&base_name).await?).await?;
     let drv = derivation_path(&base_name, attempts.first().map(|row| &row.drv))?;
     let logs = site.house.logs.attempts(&base_name).iter().map(ToString::to_string).collect::<Vec<_>>();
     let derivation = read_derivation(&drv).await?;
@@ -443,8 +444,8 @@ pub async fn derivation(site: web::Data<Site>, base_name: web::Path<String>) -> 
 }
 
 /// `GET /api/builders`
-pub async fn builders(site: web::Data<Site>) -> Json {
-    let rows = site.house.builders().await?;
+pub async fn builders(site: web::Data<Site>, actor: Actor) -> Json {
+    let rows = gate::told_of_builders(&site, &actor, site.house.builders().await?);
     Ok(json(&rows.iter().map(Builder::from).collect::<Vec<_>>()))
 }
 

@@ -33,9 +33,10 @@ pub async fn events(site: web::Data<Site>, query: web::Query<EventsQuery>, actor
         let (review, shown) = (review.clone(), shown.clone());
         async move {
             match event {
-                Ok(event) if !shown.has(&event).await => None,
-                Ok(event) if review.as_ref().is_none_or(|review| concerns(&event, review)) => encode(&event),
-                Ok(_) => None,
+                Ok(event) => {
+                    let event = shown.part(event).await?;
+                    review.as_ref().is_none_or(|review| concerns(&event, review)).then(|| encode(&event))?
+                }
                 // too slow a reader: what it shows may be out of date, and the truth is in the database
                 Err(BroadcastStreamRecvError::Lagged(lost)) => {
                     Some(sse::event(Some("resync"), None, &format!("{{\"lost\":{lost}}}")))
@@ -59,23 +60,27 @@ struct Shown {
 }
 
 impl Shown {
-    async fn has(&self, event: &Event) -> bool {
+    /// What of an event may be heard. A build is often for reviews of several repositories.
+    async fn part(&self, mut event: Event) -> Option<Event> {
         if self.readable == Readable::Everything {
-            return true;
+            return Some(event);
         }
-        match event {
+        let may = match &mut event {
             Event::Review { repository, .. } | Event::Repository { repository } => self.readable.has(repository),
             Event::Evaluation { id, .. } | Event::Recording { id, .. } | Event::Builds { id, .. } => self.review(id).await,
             Event::BuildStarted { reviews, .. } | Event::BuildEnded { reviews, .. } => {
-                for review in reviews {
-                    if self.review(review).await {
-                        return true;
+                let mut heard = Vec::new();
+                for review in std::mem::take(reviews) {
+                    if self.review(&review).await {
+                        heard.push(review);
                     }
                 }
-                false
+                *reviews = heard;
+                !reviews.is_empty()
             }
             Event::Builders | Event::Background | Event::Notice { .. } => true,
-        }
+        };
+        may.then_some(event)
     }
 
     async fn review(&self, id: &ReviewId) -> bool {
@@ -130,5 +135,30 @@ fn concerns(event: &Event, review: &ReviewId) -> bool {
         Event::Repository { .. } => false,
         Event::Builders | Event::Background => false,
         Event::Notice { .. } => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Outcome;
+    use crate::review::report::Report;
+    use crate::web::tests::World;
+    use crate::web::view::samples;
+
+    #[actix_web::test]
+    async fn of_a_build_for_several_those_are_named_that_may_be_read() {
+        let secret = Report { id: "5ec4e75ec4e75ec4".into(), repository: "local/secret".into(), ..samples::blocked() };
+        let world = World::new().with_review_of(&samples::blocked(), 3, "Ours", "ours").await;
+        let world = world.with_review_of(&secret, 9, "Not yours", "theirs").await;
+        let readable = Readable::These(["local/packages".into()].into());
+        let shown = Shown { db: world.house.db.clone(), readable, known: Mutex::default() };
+        let ended = |reviews: &[&str]| {
+            let reviews = reviews.iter().map(|id| ReviewId::new(*id)).collect();
+            Event::BuildEnded { drv: samples::drv(9, "shared-1.0"), outcome: Outcome::Failed, seconds: 1.0, reviews }
+        };
+        let (ours, theirs) = ("00c0ffee00c0ffee", "5ec4e75ec4e75ec4");
+        assert_eq!(shown.part(ended(&[theirs, ours])).await, Some(ended(&[ours])));
+        assert_eq!(shown.part(ended(&[theirs])).await, None);
     }
 }

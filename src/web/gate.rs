@@ -10,8 +10,8 @@ use actix_web::{FromRequest, HttpMessage, web};
 use super::fault::Fault;
 use super::rights::{Actor, Readable, Right};
 use super::site::Site;
-use crate::build::snapshot::Snapshot;
-use crate::db::AttemptRow;
+use crate::build::snapshot::{BuilderRow, Snapshot};
+use crate::db::{AttemptRow, RepositoryRow};
 use crate::domain::{DrvPath, RepositoryName, ReviewId};
 
 /// What a route is about.
@@ -83,7 +83,9 @@ async fn may_see(site: &Site, actor: &Actor, subject: Subject) -> Result<(), Fau
         Subject::Review(id) => match site.house.db.review(&id).await? {
             Some(row) => actor.needs(site, Right::Read(&row.repository)).await,
             // the handler says so
-            None => Ok(()),
+            None if actor.readable(site).await? == Readable::Everything => Ok(()),
+            // in the words for one that may not be read: which ids there are is told to nobody
+            None => Err(actor.hidden()),
         },
         // the handler says so
         Subject::Derivation(base_name) if !DrvPath::is_base_name(&base_name) => Ok(()),
@@ -123,6 +125,38 @@ pub async fn readable_part(site: &Site, actor: &Actor, mut snapshot: Snapshot) -
     snapshot.running.iter_mut().for_each(|item| item.reviews.retain(&shown));
     snapshot.waiting.iter_mut().for_each(|item| item.reviews.retain(&shown));
     Ok(snapshot)
+}
+
+/// As they are shown to a visitor: without the ids of reviews that they may not read.
+pub async fn without_hidden_reviews(site: &Site, actor: &Actor, mut attempts: Vec<AttemptRow>) -> Result<Vec<AttemptRow>, Fault> {
+    let readable = actor.readable(site).await?;
+    if readable == Readable::Everything {
+        return Ok(attempts);
+    }
+    let reviews = attempts.iter().filter_map(|attempt| attempt.review.clone()).collect();
+    let repositories = site.house.db.repositories_of(reviews).await?;
+    let shown = |id: &ReviewId| repositories.get(id).is_some_and(|repository| readable.has(repository));
+    attempts.iter_mut().for_each(|attempt| attempt.review = attempt.review.take().filter(shown));
+    Ok(attempts)
+}
+
+/// What stands in the place of a tool's own words, and of paths on the server's disk, for who does not run the server.
+const UNTOLD: &str = "Whoever runs this server can see why.";
+
+/// Why a repository can't be read, as far as the visitor is told.
+pub fn told_of_repository(site: &Site, actor: &Actor, row: RepositoryRow) -> RepositoryRow {
+    if actor.runs_the_house(site) {
+        return row;
+    }
+    RepositoryRow { error: row.error.map(|_| UNTOLD.to_owned()), ..row }
+}
+
+/// Why builders build nothing, as far as the visitor is told.
+pub fn told_of_builders(site: &Site, actor: &Actor, mut rows: Vec<BuilderRow>) -> Vec<BuilderRow> {
+    if !actor.runs_the_house(site) {
+        rows.iter_mut().for_each(|row| row.reason = row.reason.take().map(|_| UNTOLD.to_owned()));
+    }
+    rows
 }
 
 /// Those for reviews of readable repositories.

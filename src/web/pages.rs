@@ -42,7 +42,8 @@ pub async fn pulls(site: web::Data<Site>, pairs: Pairs, actor: Actor) -> Page {
     let rows = site.lists.pulls(&site.house.db, filter).await?;
     let repositories = site.lists.repositories(&site.house.db).await?;
     let rows = rows.iter().filter(|(pull, _)| readable.has(&pull.repository)).collect::<Vec<_>>();
-    let repositories = repositories.iter().filter(|row| readable.has(&row.name)).cloned().collect::<Vec<_>>();
+    let repositories = repositories.iter().filter(|row| readable.has(&row.name)).cloned();
+    let repositories: Vec<_> = repositories.map(|row| gate::told_of_repository(&site, &actor, row)).collect();
     let on = site.lists.on_forge(&site.house.db).await?;
     let opinions = site.lists.opinions(&site.house.db).await?;
     let may_not = actor.user().is_none().then_some("Sign in first: it is done in your own name.");
@@ -60,12 +61,13 @@ pub async fn find_repository(site: &Site, owner: &str, name: &str) -> Result<Rep
 }
 
 /// `GET /r/{owner}/{repo}`
-pub async fn repository(site: web::Data<Site>, path: web::Path<(String, String)>) -> Page {
-    let row = find_repository(&site, &path.0, &path.1).await?;
+pub async fn repository(site: web::Data<Site>, path: web::Path<(String, String)>, actor: Actor) -> Page {
+    let row = gate::told_of_repository(&site, &actor, find_repository(&site, &path.0, &path.1).await?);
     let filter = PullFilter { repository: Some(row.name.clone()), ..PullFilter::default() };
     let pulls = site.house.db.pulls(filter).await?;
     let opinions = site.lists.opinions(&site.house.db).await?;
-    Ok(page(repository_page(&row, &pulls, &opinions, Timestamp::now())))
+    let path = actor.runs_the_house(&site).then_some(&*row.path);
+    Ok(page(repository_page(&row, path, &pulls, &opinions, Timestamp::now())))
 }
 
 pub(super) fn see(address: &str) -> HttpResponse {
@@ -244,7 +246,7 @@ const LAST_ATTEMPTS: u32 = 20;
 
 /// `GET /builders`
 pub async fn builders(site: web::Data<Site>, actor: Actor) -> Page {
-    let rows = site.house.builders().await?;
+    let rows = gate::told_of_builders(&site, &actor, site.house.builders().await?);
     let attempts = gate::readable_attempts(&site, &actor, site.house.db.latest_attempts(LAST_ATTEMPTS).await?).await?;
     let limits = site.house.limiting();
     with_orders(&actor, actor.lacks(&site, Right::Administer), |visitor| {

@@ -215,6 +215,12 @@ impl Actor {
         sign_in.permission(person, repository).await
     }
 
+    /// Whether the visitor runs this server, or uses its machine: paths on its disk and the words of its tools are for them; and for
+    /// everybody where nobody can be told from anybody.
+    pub fn runs_the_house(&self, site: &Site) -> bool {
+        self.is_local() || self.administers(site) || self.knows_no_forge(site)
+    }
+
     /// Which repositories the visitor may read, for pages that show things of many. A forge that does not answer opens none.
     pub async fn readable(&self, site: &Site) -> Result<Readable, Fault> {
         if self.is_local() || self.administers(site) {

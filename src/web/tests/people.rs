@@ -500,6 +500,9 @@ async fn a_private_repository_is_for_those_whom_github_lets_read_it() {
             }
         }
     }
+    // one that is not there is as hidden as one that is
+    let made_up = carl.get("/api/reviews/ffffffffffffffff").await;
+    assert_eq!(made_up.body, carl.get("/api/reviews/00c0ffee00c0ffee").await.body);
     assert!(bob.get("/").await.body.contains("local/packages"));
     assert!(bob.get("/api/queue/packages?limit=9").await.body.contains("waits-1.0"));
     // one that the App sees no more is for those who run the server
@@ -578,4 +581,27 @@ async fn what_is_built_again_is_built_again_where_one_may_write() {
     assert_eq!(seen.status, StatusCode::ACCEPTED, "{}", seen.body);
     assert!(seen.body.contains("00c0ffee00c0ffee") && !seen.body.contains("5ec4e7"), "{}", seen.body);
     assert_eq!(*world.crew.orders.lock().unwrap(), ["rerun 00c0ffee00c0ffee"]);
+    let seen = ann.get(&format!("/api/derivations/{}", drv.base_name())).await;
+    assert!(seen.body.contains("00c0ffee00c0ffee") && !seen.body.contains("5ec4e7"), "{}", seen.body);
+}
+
+#[actix_web::test]
+async fn the_servers_disk_and_the_words_of_its_tools_are_for_those_who_run_it() {
+    let github = github();
+    let world = world_with(&github, &format!("administrators = [{BOB}]")).await;
+    let row = world.house.db.repository(&"local/packages".into()).await.unwrap().unwrap();
+    let error = Some("fatal: /srv/packages: not a git repository".to_owned());
+    world.house.db.upsert_repository(RepositoryRow { error, ..row }).await.unwrap();
+    let (mut ann, mut bob) = (Browser::new(&world), Browser::new(&world));
+    ann.signs_in_as(&github, Some(ANN)).await;
+    bob.signs_in_as(&github, Some(BOB)).await;
+    for address in ["/", "/r/local/packages", "/api/repositories"] {
+        for browser in [&mut ann, &mut Browser::new(&world)] {
+            let seen = browser.get(address).await.body;
+            assert!(!seen.contains("/srv") && seen.contains("Whoever runs this server can see why."), "{address}: {seen}");
+        }
+        assert!(bob.get(address).await.body.contains("fatal: /srv/packages"), "{address}");
+    }
+    assert!(ann.get("/api/repositories").await.body.contains("\"path\":null"));
+    assert!(bob.get("/api/repositories").await.body.contains("\"path\":\"/srv/packages\""));
 }

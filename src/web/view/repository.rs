@@ -1,5 +1,7 @@
 //! One repository, and one branch of it.
 
+use std::path::Path;
+
 use jiff::Timestamp;
 use maud::{Markup, html};
 
@@ -9,8 +11,10 @@ use super::pulls::{self, Columns};
 use crate::db::{Opinions, PullRow, PullState, RepositoryRow, ReviewRow};
 use crate::domain::RepositoryName;
 
+/// `path`: where it is on the server's disk, for who may know.
 pub fn repository_page(
     row: &RepositoryRow,
+    path: Option<&Path>,
     pulls: &[(PullRow, Option<ReviewRow>)],
     opinions: &Opinions,
     now: Timestamp,
@@ -23,7 +27,7 @@ pub fn repository_page(
             h1 { (row.name) }
             div.facts #facts data-live {
                 span { "base branch " a href=(branch_href(&row.name, &row.base_branch)) { code { (row.base_branch) } } }
-                span { code { (row.path.display()) } }
+                @if let Some(path) = path { span { code { (path.display()) } } }
                 @match row.read_at { Some(at) => span { "read " (ago(at, now)) }, None => span { "not read yet" } }
                 @if let Some(url) = row.url.as_deref().filter(|url| url.starts_with("https://") || url.starts_with("http://")) {
                     a href=(url) rel="noreferrer" { "web page" }
