@@ -49,7 +49,6 @@ use actix_web::{App, HttpServer, Resource, Route, guard as guards, web};
 use nix::sys::resource::{Resource as Limit, getrlimit};
 
 use crate::actors::house::House;
-use crate::forge::github::webhook::LARGEST;
 use sign_in::Entrance;
 use site::Site;
 
@@ -156,8 +155,7 @@ fn routes(config: &mut web::ServiceConfig) {
     for (path, route) in pages.into_iter().chain(programs) {
         config.service(Resource::new(path).wrap(from_fn(gate::gate)).route(route));
     }
-    let deliveries = Resource::new("/webhooks/github").app_data(web::PayloadConfig::new(LARGEST));
-    config.service(deliveries.route(web::post().to(github::webhook)));
+    config.service(Resource::new("/webhooks/github").route(web::post().to(github::webhook)));
     config.service(web::scope("/api").default_service(web::route().to(api::nothing_here)));
     config.default_service(web::route().to(pages::nothing_here));
 }

@@ -8,6 +8,7 @@ use super::chain;
 use super::costly::Costly;
 use super::diff::Diffs;
 use super::fault::Fault;
+use super::github::Deliveries;
 use super::guard::Answers;
 use super::kept::Kept;
 use super::lists::Lists;
@@ -34,6 +35,7 @@ pub struct Site {
     /// The database has two threads that read, for actors too: searches take one of them at most.
     pub searches: Costly,
     pub chains: Kept<chain::Asked, Answer>,
+    pub deliveries: Deliveries,
     pub neighbours: Neighbours,
     pub streams: Streams,
     entrance: Option<Arc<Entrance>>,
@@ -60,6 +62,7 @@ impl Site {
             costly: Costly::default(),
             searches: Costly::with(1),
             chains: Kept::new(chain::KEPT),
+            deliveries: Deliveries::default(),
             neighbours: Neighbours::default(),
             streams: Streams::default(),
             growth: Kept::new(REPORTS),
