@@ -74,6 +74,14 @@ fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
+/// A kernel without IPv6 has no such table.
+fn without_ipv6<T>(table: ProcResult<Vec<T>>) -> ProcResult<Vec<T>> {
+    match table {
+        Err(ProcError::NotFound(_)) => Ok(Vec::new()),
+        read => read,
+    }
+}
+
 /// Of a socket that a process holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Owner {
@@ -87,7 +95,7 @@ impl Owner {
         let look = || -> ProcResult<Option<Self>> {
             let found = procfs::net::tcp()?
                 .into_iter()
-                .chain(procfs::net::tcp6()?)
+                .chain(without_ipv6(procfs::net::tcp6())?)
                 .find(|entry| (canonical(entry.local_address), canonical(entry.remote_address)) == (there, here));
             // a socket that was closed has no inode, and seems to be root's
             Ok(found.filter(|entry| entry.inode != 0).map(|entry| Self { uid: entry.uid, inode: entry.inode }))
