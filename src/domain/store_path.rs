@@ -31,9 +31,10 @@ fn is_base_name(text: &str) -> bool {
     text.split_at_checked(32).is_some_and(|(hash, rest)| is_hash(hash) && rest.strip_prefix('-').is_some_and(is_name))
 }
 
-/// An absolute one that says where it is by itself.
+/// An absolute one that says where it is by itself; nothing: the root.
 fn is_directory(text: &str) -> bool {
-    text.strip_prefix('/').is_some_and(|names| names.split('/').all(|name| !matches!(name, "" | "." | "..")))
+    let names = |names: &str| names.split('/').all(|name| !matches!(name, "" | "." | ".."));
+    text.is_empty() || text.strip_prefix('/').is_some_and(names)
 }
 
 impl StorePath {
@@ -198,7 +199,7 @@ mod tests {
             "/nix/store/../../tmp/8x4imr87h9x530l6y2kdaj7ih62z8kgx-a",
             "/nix/store/./8x4imr87h9x530l6y2kdaj7ih62z8kgx-a",
             "/nix//store/8x4imr87h9x530l6y2kdaj7ih62z8kgx-a",
-            "/8x4imr87h9x530l6y2kdaj7ih62z8kgx-a",
+            "//8x4imr87h9x530l6y2kdaj7ih62z8kgx-a",
         ] {
             assert!(text.parse::<StorePath>().is_err(), "{text}");
         }
