@@ -260,7 +260,7 @@ fn attempts_are_right(snowgate: &Appliance<'_>, report: &Value) -> BTreeMap<Stri
 
 #[test]
 fn killed_fifty_times_it_comes_to_the_same_outcomes_and_builds_nothing_twice() {
-    trial(&Place::new(), None, 400, &[Victim::Serve, Victim::Daemon]);
+    trial(&Place::new(), None, 550, &[Victim::Serve, Victim::Daemon]);
 }
 
 #[test]
