@@ -142,6 +142,7 @@ fn a_branch_tells_what_became_of_its_attributes_and_all_can_be_found() {
     assert_eq!(found["attributes"][0]["attr"], "app", "{found:#}");
     assert!(!found["derivations"].as_array().unwrap().is_empty(), "{found:#}");
     assert_eq!(snowgate.json("/api/search?q=next")["pulls"][0]["title"], "next");
+    assert_eq!(snowgate.json("/api/search?q=%00")["pulls"].as_array().map(Vec::len), Some(0));
     assert!(snowgate.page("/search?q=app").contains("/r/local/sample/branch/main?attr=app"));
     assert!(snowgate.page("/search?q=%3Cscript%3E").contains("“&lt;script&gt;”"));
 }

@@ -22,7 +22,9 @@ pub struct Asked {
 }
 
 async fn find(site: &Site, actor: &Actor, asked: &Asked) -> Result<Found, Fault> {
-    let text: String = asked.q.trim().chars().take(LONGEST).collect();
+    // a NUL would end what the database compares, and match everything
+    let text: String = asked.q.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST).collect();
+    let text = text.trim().to_owned();
     let mut found = Found { text, most: MOST, ..Found::default() };
     if found.text.is_empty() {
         return Ok(found);
