@@ -165,17 +165,23 @@ fn is_read(snowgate: &Appliance<'_>, number: usize) {
     });
 }
 
-#[test]
-fn reading_thirty_pull_requests_again_costs_nothing_while_nothing_changed() {
-    let place = Place::new();
-    let github = GitHub::start(&place);
+/// A repository that is read each second, whoever contributes to it being asked about.
+fn often_read<'a>(place: &'a Place, github: &'a GitHub<'a>) -> Hosted<'a> {
     github.configure(&format!(
         "app_id = {APP}\nprivate_key_file = \"{}\"\npoll_seconds = 1\n[github.policy]\ntrust = \"nobody\"\n",
         place.path("app.pem").display()
     ));
-    let packages = packages(&github);
+    let packages = packages(github);
     packages.full_pages();
     packages.work.branch("change", &[("lib", "echo lib 2 > $out")]);
+    packages
+}
+
+#[test]
+fn reading_thirty_pull_requests_again_costs_nothing_while_nothing_changed() {
+    let place = Place::new();
+    let github = GitHub::start(&place);
+    let packages = often_read(&place, &github);
     // from forks of somebody whose permission GitHub is asked for
     for _ in 0..30 {
         packages.open_from_fork("change", INES);
@@ -202,13 +208,7 @@ fn reading_thirty_pull_requests_again_costs_nothing_while_nothing_changed() {
 fn thirty_contributors_are_asked_about_once_each_and_for_nothing_after_that() {
     let place = Place::new();
     let github = GitHub::start(&place);
-    github.configure(&format!(
-        "app_id = {APP}\nprivate_key_file = \"{}\"\npoll_seconds = 1\n[github.policy]\ntrust = \"nobody\"\n",
-        place.path("app.pem").display()
-    ));
-    let packages = packages(&github);
-    packages.full_pages();
-    packages.work.branch("change", &[("lib", "echo lib 2 > $out")]);
+    let packages = often_read(&place, &github);
     for number in 1..=30 {
         packages.open_from_fork("change", contributor(number));
     }
